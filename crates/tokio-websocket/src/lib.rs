@@ -1,1 +1,48 @@
-//! tokio-websocket
+//! WebSocket client and server on tokio, over any [`AsyncRead`](tokio::io::AsyncRead) +
+//! [`AsyncWrite`](tokio::io::AsyncWrite).
+//!
+//! The protocol itself is [`sockeye_websocket`], which does no I/O; this crate moves its bytes. It owns reading,
+//! writing, buffers and deadlines. It knows nothing of Engine.IO and Socket.IO.
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! use sockeye_tokio_websocket::accept;
+//! use tokio::net::TcpListener;
+//!
+//! let listener = TcpListener::bind("127.0.0.1:8080").await?;
+//! loop {
+//!     let (stream, _) = listener.accept().await?;
+//!     tokio::spawn(async move {
+//!         let mut socket = accept(stream).await?;
+//!         while let Some(message) = socket.receive().await {
+//!             let message = message?;
+//!             if message.is_data() {
+//!                 socket.feed(message).await?;
+//!             }
+//!         }
+//!         Ok::<(), sockeye_tokio_websocket::Error>(())
+//!     });
+//! }
+//! # }
+//! ```
+//!
+//! # Cancel safety
+//! Every future of this crate may be dropped at any time: all state lives in the [`WebSocket`], no byte is lost and
+//! no half frame is left behind.
+#![forbid(unsafe_code)]
+
+mod buffer;
+mod client;
+mod error;
+mod output;
+mod server;
+#[cfg(feature = "hyper")]
+pub mod upgrade;
+mod websocket;
+
+pub use client::{Connector, connect};
+pub use error::Error;
+pub use server::{Acceptor, accept};
+pub use sockeye_websocket as codec;
+pub use sockeye_websocket::{CloseCode, CloseFrame, Config, Event, Message, MessageKind, Prepared, Role};
+pub use websocket::{Options, WebSocket};

@@ -1,0 +1,74 @@
+//! What can go wrong with a connection, by blame.
+
+use sockeye_websocket::{ProtocolError, SendError, handshake::HandshakeError};
+use std::{fmt, io};
+
+/// Why an operation on a WebSocket failed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The peer broke the protocol or a limit. It was told by a Close frame with the error's code.
+    Protocol(ProtocolError),
+    /// The caller asked for what must not be sent.
+    Send(SendError),
+    /// The opening handshake failed.
+    Handshake(HandshakeError),
+    /// The opening handshake took longer than its deadline.
+    HandshakeTimeout,
+    /// The peer did not finish the closing handshake before its deadline.
+    CloseTimeout,
+    /// The URL is not one that can be connected to.
+    Url(&'static str),
+    /// The transport failed.
+    Io(io::Error),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Protocol(error) => write!(f, "protocol error of the peer: {error}"),
+            Self::Send(error) => write!(f, "cannot send: {error}"),
+            Self::Handshake(error) => write!(f, "opening handshake failed: {error}"),
+            Self::HandshakeTimeout => f.write_str("opening handshake timed out"),
+            Self::CloseTimeout => f.write_str("the peer did not close in time"),
+            Self::Url(problem) => write!(f, "cannot connect to this URL: {problem}"),
+            Self::Io(error) => write!(f, "transport failed: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Protocol(error) => Some(error),
+            Self::Send(error) => Some(error),
+            Self::Handshake(error) => Some(error),
+            Self::Io(error) => Some(error),
+            Self::HandshakeTimeout | Self::CloseTimeout | Self::Url(_) => None,
+        }
+    }
+}
+
+impl From<ProtocolError> for Error {
+    fn from(error: ProtocolError) -> Self {
+        Self::Protocol(error)
+    }
+}
+
+impl From<SendError> for Error {
+    fn from(error: SendError) -> Self {
+        Self::Send(error)
+    }
+}
+
+impl From<HandshakeError> for Error {
+    fn from(error: HandshakeError) -> Self {
+        Self::Handshake(error)
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
