@@ -1,1 +1,23 @@
-//! adapter
+//! Who is in which room, which sockets a broadcast reaches, and how servers of a cluster do it together.
+//!
+//! - [`RoomIndex`] is the book of one namespace on one server: its sockets and their rooms.
+//! - [`BroadcastOptions`] says whom a broadcast is for.
+//! - [`Adapter`] carries operations to the other servers of a cluster; [`Node`] is what it calls when theirs arrive.
+//!   [`LocalAdapter`] is for a server that is alone.
+//!
+//! This crate knows nothing of frames, connections and Redis.
+#![forbid(unsafe_code)]
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+mod adapter;
+mod id;
+mod index;
+mod options;
+
+pub use adapter::{Adapter, AdapterError, BoxFuture, BroadcastPacket, LocalAdapter, Node, RemoteSocketData};
+pub use id::{Room, SocketId};
+pub use index::RoomIndex;
+pub use options::BroadcastOptions;
