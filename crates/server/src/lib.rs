@@ -1,1 +1,57 @@
-//! server
+//! Socket.IO and Engine.IO server on tokio and hyper.
+//!
+//! ```no_run
+//! use sockeye::{Data, Io, Server, Socket};
+//!
+//! #[tokio::main]
+//! async fn main() -> std::io::Result<()> {
+//!     let io = Io::new();
+//!     io.on_connection(async |socket: Socket| {
+//!         socket.join("lobby");
+//!         socket.to("lobby").emit("joined", socket.id().as_str())
+//!     });
+//!     io.on("message", async |socket: Socket, Data(text): Data<String>| {
+//!         socket.to("lobby").emit("message", &text)?;
+//!         Ok::<_, sockeye::EmitError>("delivered") // answers the client's acknowledgement
+//!     });
+//!     Server::bind("127.0.0.1:3000").await?.serve(&io).await
+//! }
+//! ```
+//!
+//! [`Io::service`] and [`Io::layer`] put the same server into hyper, tower or axum. Names are Socket.IO's, so that its
+//! documentation explains this crate as well; [`handler`] tells what handlers take and return.
+#![forbid(unsafe_code)]
+
+mod ack;
+mod broadcast;
+mod client;
+mod config;
+mod engine;
+mod error;
+pub mod handler;
+mod handshake;
+mod io;
+mod namespace;
+mod outgoing;
+mod reason;
+mod serve;
+mod service;
+mod socket;
+mod trace;
+
+pub use ack::{Ack, AckFuture};
+pub use broadcast::Broadcast;
+pub use config::Config;
+pub use error::{AckError, ConnectError, EmitError, HandlerError};
+pub use handler::{Args, Auth, Data, EventName, IntoReply, RawArgs, Reply, State};
+pub use handshake::{Handshake, RemoteAddr};
+pub use io::{Builder, Io};
+pub use namespace::Namespace;
+pub use reason::DisconnectReason;
+pub use serve::Server;
+pub use service::{NotFound, ResponseBody, ServiceFuture, SocketIoLayer, SocketIoService};
+pub use socket::{Emitter, Socket};
+pub use sockeye_adapter as adapter;
+pub use sockeye_adapter::{RemoteSocketData, Room, SocketId};
+pub use sockeye_engineio::{CloseReason, Transport, TransportSet};
+pub use sockeye_socketio::{Binary, EventArgs};

@@ -1,0 +1,199 @@
+//! Acknowledgements: what the server waits for, and what it owes.
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use parking_lot::Mutex;
+use serde::de::DeserializeOwned;
+use sockeye_socketio::{Args, EventArgs, encode_ack};
+use std::{
+    collections::HashMap,
+    fmt,
+    future::Future,
+    marker::PhantomData,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{
+    sync::oneshot,
+    time::{Sleep, sleep},
+};
+
+use crate::{AckError, EmitError, Socket, outgoing::Outgoing};
+
+/// The acknowledgements that a socket waits for.
+#[derive(Debug, Default)]
+pub(crate) struct Acks {
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    senders: HashMap<u64, oneshot::Sender<Answer>>,
+    /// The socket is gone: nothing will come any more.
+    failed: bool,
+}
+
+/// An answer as it came: read when somebody wants it.
+#[derive(Debug)]
+struct Answer {
+    json: ByteString,
+    attachments: Vec<Bytes>,
+}
+
+impl Acks {
+    fn expect(&self, id: u64) -> Option<oneshot::Receiver<Answer>> {
+        let mut waiting = self.waiting.lock();
+        if waiting.failed {
+            return None;
+        }
+        let (sender, receiver) = oneshot::channel();
+        waiting.senders.insert(id, sender);
+        Some(receiver)
+    }
+
+    fn forget(&self, id: u64) {
+        self.waiting.lock().senders.remove(&id);
+    }
+
+    /// An acknowledgement arrives; one that nobody waits for is ignored.
+    pub(crate) fn resolve(&self, id: u64, json: &str, attachments: &[Bytes]) {
+        let sender = self.waiting.lock().senders.remove(&id);
+        if let Some(sender) = sender {
+            let _ = sender.send(Answer { json: json.into(), attachments: attachments.to_vec() });
+        }
+    }
+
+    /// The socket is gone: all who wait learn it.
+    pub(crate) fn fail(&self) {
+        let mut waiting = self.waiting.lock();
+        waiting.failed = true;
+        waiting.senders = HashMap::new();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.lock().senders.len()
+    }
+}
+
+/// The client's answer to an event. The event is sent when this is made, not when it is awaited.
+///
+/// It ends with [`AckError::Timeout`] if a timeout was set, with [`AckError::Disconnected`] when the client
+/// disconnects, and otherwise waits. Dropping it forgets the answer.
+#[must_use = "the event is sent, but its answer is lost unless this is awaited"]
+pub struct AckFuture<T> {
+    state: State,
+    answer: PhantomData<fn() -> T>,
+}
+
+enum State {
+    Failed(Option<AckError>),
+    Waiting { socket: Socket, id: u64, receiver: oneshot::Receiver<Answer>, timeout: Option<Pin<Box<Sleep>>> },
+}
+
+impl<T> AckFuture<T> {
+    /// Sends an event by `send`, which is given the ack id.
+    pub(crate) fn new(
+        socket: &Socket,
+        timeout: Option<Duration>,
+        send: impl FnOnce(u64) -> Result<(), EmitError>,
+    ) -> Self {
+        let id = socket.namespace().next_ack_id();
+        let state = match socket.acks().expect(id) {
+            None => State::Failed(Some(AckError::Emit(EmitError::Disconnected))),
+            Some(receiver) => match send(id) {
+                Ok(()) => {
+                    let timeout = timeout.map(|timeout| Box::pin(sleep(timeout)));
+                    State::Waiting { socket: socket.clone(), id, receiver, timeout }
+                }
+                Err(error) => {
+                    socket.acks().forget(id);
+                    State::Failed(Some(AckError::Emit(error)))
+                }
+            },
+        };
+        Self { state, answer: PhantomData }
+    }
+}
+
+impl<T: DeserializeOwned> Future for AckFuture<T> {
+    type Output = Result<T, AckError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let (receiver, timeout) = match &mut self.state {
+            State::Failed(error) => return Poll::Ready(Err(error.take().unwrap_or(AckError::Disconnected))),
+            State::Waiting { receiver, timeout, .. } => (receiver, timeout),
+        };
+        match Pin::new(receiver).poll(cx) {
+            Poll::Ready(Ok(Answer { json, attachments })) => {
+                let args = Args::from_array(&json).map_err(|error| AckError::InvalidAnswer(error.into()))?;
+                Poll::Ready(args.with_attachments(&attachments).first().map_err(AckError::InvalidAnswer))
+            }
+            Poll::Ready(Err(_)) => Poll::Ready(Err(AckError::Disconnected)),
+            Poll::Pending => {
+                let elapsed = timeout.as_mut().is_some_and(|timeout| timeout.as_mut().poll(cx).is_ready());
+                if elapsed { Poll::Ready(Err(AckError::Timeout)) } else { Poll::Pending }
+            }
+        }
+    }
+}
+
+impl<T> Drop for AckFuture<T> {
+    fn drop(&mut self) {
+        if let State::Waiting { socket, id, .. } = &self.state {
+            socket.acks().forget(*id);
+        }
+    }
+}
+
+impl<T> fmt::Debug for AckFuture<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AckFuture")
+    }
+}
+
+/// Answers an event of the client, if it asked for that. The first answer counts, whoever gives it.
+///
+/// As an argument of a handler it takes over the duty to answer: what the handler returns is then not sent.
+#[derive(Debug, Clone)]
+pub struct Ack(pub(crate) Option<Arc<Owed>>);
+
+#[derive(Debug)]
+pub(crate) struct Owed {
+    pub(crate) socket: Socket,
+    pub(crate) id: u64,
+    answered: AtomicBool,
+}
+
+impl Ack {
+    pub(crate) fn new(socket: &Socket, id: Option<u64>) -> Self {
+        Self(id.map(|id| Arc::new(Owed { socket: socket.clone(), id, answered: AtomicBool::new(false) })))
+    }
+
+    /// Whether the client asked for an answer.
+    pub const fn is_wanted(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Answers. Nothing is sent when the client did not ask, was answered already, or is gone.
+    ///
+    /// # Errors
+    /// When the arguments cannot be encoded.
+    pub fn send<A: EventArgs>(&self, args: A) -> Result<(), EmitError> {
+        let Some(owed) = &self.0 else { return Ok(()) };
+        if owed.answered.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let name = owed.socket.namespace().name();
+        let packet = Outgoing::encode(|out, attachments| encode_ack(out, attachments, name, owed.id, &args))?;
+        if !owed.answered.swap(true, Ordering::AcqRel) {
+            let _ = owed.socket.send(&packet, false);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,410 @@
+//! One client's Socket.IO connection: its packets, its sockets in the namespaces, and the handlers that run for it.
+//! It lives in the session's task, which alone calls it.
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
+use sockeye_adapter::BoxFuture;
+use sockeye_socketio::{
+    Assembler, AssemblerLimits, DecodeError, Limits, Packet, PacketType, encode_connect_error,
+    encode_connect_reply,
+};
+use std::{
+    any::Any,
+    collections::VecDeque,
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use crate::{
+    ConnectError, DisconnectReason, HandlerError, Socket,
+    engine::Mailbox,
+    handler::{ConnectContext, DisconnectContext, EventContext},
+    handshake::Handshake,
+    io::IoInner,
+    namespace::NamespaceInner,
+    outgoing::Outgoing,
+    trace::{debug, warn},
+};
+
+/// How the client broke the protocol; the connection closes.
+#[derive(Debug)]
+pub(crate) enum Violation {
+    /// A packet that is none.
+    Packet(DecodeError),
+    /// A packet for a namespace that was not joined, a second CONNECT, or a packet that only servers send.
+    State,
+    /// No namespace was joined in time.
+    ConnectTimeout,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Packet(error) => write!(f, "invalid packet: {error}"),
+            Self::State => f.write_str("packet that is not allowed in this state"),
+            Self::ConnectTimeout => f.write_str("no namespace joined in time"),
+        }
+    }
+}
+
+impl From<DecodeError> for Violation {
+    fn from(error: DecodeError) -> Self {
+        Self::Packet(error)
+    }
+}
+
+/// What is to be done, in order. A handler's future is polled once in its turn, and goes on beside the others if it is
+/// not finished then.
+enum Work {
+    Run {
+        socket: Socket,
+        future: BoxFuture<'static, ()>,
+    },
+    /// The middleware of a namespace, which decides whether the socket connects.
+    Admit(BoxFuture<'static, (Socket, Result<(), ConnectError>)>),
+    /// The `disconnecting` handlers had their turn: leave the rooms.
+    Remove {
+        socket: Socket,
+        reason: DisconnectReason,
+    },
+}
+
+/// A future that did not finish at once.
+enum Outcome {
+    Done,
+    Judged(Socket, Result<(), ConnectError>),
+}
+
+pub(crate) struct Client {
+    io: Arc<IoInner>,
+    mailbox: Arc<Mailbox>,
+    handshake: Arc<Handshake>,
+    /// The sockets that are connected; few, so a list.
+    sockets: Vec<Socket>,
+    /// The namespaces whose middleware runs.
+    joining: Vec<Arc<NamespaceInner>>,
+    assembler: Assembler,
+    work: VecDeque<Work>,
+    running: FuturesUnordered<BoxFuture<'static, Outcome>>,
+    /// Until then a namespace must have been joined.
+    connect_deadline: Option<Duration>,
+    closed: bool,
+}
+
+impl Client {
+    pub(crate) fn new(io: Arc<IoInner>, mailbox: Arc<Mailbox>, handshake: Arc<Handshake>) -> Self {
+        let config = &io.engine.config;
+        let limits = AssemblerLimits {
+            max_attachments: config.max_attachment_count,
+            max_bytes: config.max_attachments_len,
+            max_wait: config.attachment_timeout,
+        };
+        let connect_deadline = Some(io.engine.now() + config.connect_timeout);
+        Self {
+            io,
+            mailbox,
+            handshake,
+            sockets: Vec::new(),
+            joining: Vec::new(),
+            assembler: Assembler::new(limits),
+            work: VecDeque::new(),
+            running: FuturesUnordered::new(),
+            connect_deadline,
+            closed: false,
+        }
+    }
+
+    /// A text message: a packet, or the beginning of one with attachments.
+    pub(crate) fn text(&mut self, text: &str, now: Duration) -> Result<(), Violation> {
+        if self.closed {
+            return Ok(());
+        }
+        let limits =
+            Limits { max_attachments: self.io.engine.config.max_attachment_count, ..Limits::default() };
+        let packet = self.assembler.decode(text, &limits)?;
+        if packet.attachment_count > 0 {
+            return Ok(self.assembler.begin(ByteString::from(text), &packet, now)?);
+        }
+        self.packet(&packet, &[])
+    }
+
+    /// A binary message: an attachment.
+    pub(crate) fn binary(&mut self, bytes: Bytes) -> Result<(), Violation> {
+        if self.closed {
+            return Ok(());
+        }
+        match self.assembler.binary(bytes)? {
+            Some(assembled) => self.packet(&assembled.packet(), assembled.attachments()),
+            None => Ok(()),
+        }
+    }
+
+    /// When [`check_deadlines`](Self::check_deadlines) is due.
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        [self.connect_deadline, self.assembler.deadline()].into_iter().flatten().min()
+    }
+
+    pub(crate) fn check_deadlines(&mut self, now: Duration) -> Result<(), Violation> {
+        if self.connect_deadline.is_some_and(|deadline| deadline <= now) {
+            self.connect_deadline = None;
+            return Err(Violation::ConnectTimeout);
+        }
+        Ok(self.assembler.handle_timeout(now)?)
+    }
+
+    fn packet(&mut self, packet: &Packet<'_>, attachments: &[Bytes]) -> Result<(), Violation> {
+        if packet.packet_type == PacketType::Connect {
+            return self.connect(packet);
+        }
+        let socket = self.sockets.iter().find(|socket| socket.namespace().name() == packet.namespace);
+        let Some(socket) = socket.cloned() else { return Err(Violation::State) };
+        match packet.packet_type {
+            PacketType::Event | PacketType::BinaryEvent => self.event(&socket, packet, attachments),
+            PacketType::Ack | PacketType::BinaryAck => {
+                packet.validate()?;
+                if let Some(id) = packet.ack_id {
+                    socket.acks().resolve(id, packet.data, attachments);
+                }
+                Ok(())
+            }
+            PacketType::Disconnect => {
+                self.leave(socket.namespace(), DisconnectReason::ClientNamespaceDisconnect);
+                Ok(())
+            }
+            PacketType::Connect | PacketType::ConnectError => Err(Violation::State),
+        }
+    }
+
+    fn event(
+        &mut self,
+        socket: &Socket,
+        packet: &Packet<'_>,
+        attachments: &[Bytes],
+    ) -> Result<(), Violation> {
+        if !socket.is_connected() {
+            // Disconnected by the server; the client does not know yet.
+            return Ok(());
+        }
+        let event = packet.event()?;
+        let args = event.args.with_attachments(attachments);
+        let context = EventContext::new(socket, &event.name, args, packet.ack_id);
+        let handlers = socket.namespace().handlers_of(socket, &event.name);
+        for handler in &handlers {
+            let called = catch_unwind(AssertUnwindSafe(|| handler.call(&context)));
+            match called {
+                Ok(Some(future)) => self.work.push_back(Work::Run { socket: socket.clone(), future }),
+                Ok(None) => {}
+                Err(panic) => report_panic(socket, &*panic),
+            }
+        }
+        context.finish()?;
+        Ok(())
+    }
+
+    fn connect(&mut self, packet: &Packet<'_>) -> Result<(), Violation> {
+        packet.validate()?;
+        let name = packet.namespace;
+        let joined = self.sockets.iter().map(|socket| socket.namespace().name());
+        if joined.chain(self.joining.iter().map(|namespace| namespace.name())).any(|joined| joined == name) {
+            return Err(Violation::State);
+        }
+        let Some(namespace) = self.io.namespace(name) else {
+            self.refuse(name, &ConnectError::new("Invalid namespace"));
+            return Ok(());
+        };
+        if self.sockets.len() + self.joining.len() >= self.io.engine.config.max_namespace_count {
+            self.refuse(name, &ConnectError::new("Too many namespaces"));
+            return Ok(());
+        }
+        let auth = ByteString::from(packet.data);
+        let socket = Socket::new(namespace.clone(), self.mailbox.clone(), self.handshake.clone(), auth);
+        let middleware = namespace.middleware();
+        if middleware.is_empty() {
+            self.admit(socket);
+            return Ok(());
+        }
+        self.joining.push(namespace);
+        self.work.push_back(Work::Admit(Box::pin(async move {
+            let judging = async {
+                for middleware in &middleware {
+                    let context = ConnectContext::new(&socket);
+                    middleware.call(&context)?.await?;
+                }
+                Ok(())
+            };
+            let verdict = AssertUnwindSafe(judging).catch_unwind().await.unwrap_or_else(|panic| {
+                report_panic(&socket, &*panic);
+                Err(ConnectError::new("internal error"))
+            });
+            (socket, verdict)
+        })));
+        Ok(())
+    }
+
+    /// The client is told first, so that no broadcast overtakes the answer.
+    fn admit(&mut self, socket: Socket) {
+        let name = socket.namespace().name().to_owned();
+        let reply = Outgoing::encode(|out, _| encode_connect_reply(out, &name, socket.id(), None));
+        let Ok(reply) = reply else { return };
+        self.mailbox.push(&reply, false);
+        if !socket.namespace().clone().admit(&socket) {
+            return;
+        }
+        self.connect_deadline = None;
+        debug!(target: "sockeye::socket", namespace = %name, "socket connected");
+        self.sockets.push(socket.clone());
+        for handler in socket.namespace().connection_handlers() {
+            let context = ConnectContext::new(&socket);
+            self.start(&socket, || handler.call(&context));
+        }
+    }
+
+    fn refuse(&self, name: &str, error: &ConnectError) {
+        let packet =
+            Outgoing::encode(|out, _| encode_connect_error(out, name, &error.message, error.data.as_ref()));
+        if let Ok(packet) = packet {
+            self.mailbox.push(&packet, false);
+        }
+    }
+
+    /// Takes the client's socket out of a namespace: `disconnecting` handlers while it is in its rooms, then
+    /// `disconnect` handlers.
+    pub(crate) fn leave(&mut self, namespace: &Arc<NamespaceInner>, reason: DisconnectReason) {
+        let at = self.sockets.iter().position(|socket| Arc::ptr_eq(socket.namespace(), namespace));
+        let Some(at) = at else { return };
+        let socket = self.sockets.swap_remove(at);
+        socket.set_disconnected();
+        for handler in namespace.disconnecting_handlers() {
+            let context = DisconnectContext::new(&socket, reason);
+            self.start(&socket, || handler.call(&context));
+        }
+        self.work.push_back(Work::Remove { socket, reason });
+    }
+
+    fn remove(&mut self, socket: &Socket, reason: DisconnectReason) {
+        socket.namespace().remove(socket);
+        debug!(target: "sockeye::socket", reason = %reason, "socket disconnected");
+        for handler in socket.namespace().disconnect_handlers() {
+            let context = DisconnectContext::new(socket, reason);
+            self.start(socket, || handler.call(&context));
+        }
+        socket.acks().fail();
+    }
+
+    /// Calls a handler of the socket's life; its future has its turn after what is queued already.
+    fn start(&mut self, socket: &Socket, call: impl FnOnce() -> Option<BoxFuture<'static, ()>>) {
+        match catch_unwind(AssertUnwindSafe(call)) {
+            Ok(Some(future)) => self.work.push_back(Work::Run { socket: socket.clone(), future }),
+            Ok(None) => {}
+            Err(panic) => report_panic(socket, &*panic),
+        }
+    }
+
+    /// Polls what is new once, and what was woken; whether anything happened.
+    pub(crate) fn run(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut any = false;
+        loop {
+            while let Some(work) = self.work.pop_front() {
+                any = true;
+                self.begin(work, cx);
+            }
+            if self.running.is_empty() {
+                return any;
+            }
+            match self.running.poll_next_unpin(cx) {
+                Poll::Ready(Some(outcome)) => {
+                    any = true;
+                    self.conclude(outcome);
+                }
+                Poll::Ready(None) | Poll::Pending => return any,
+            }
+        }
+    }
+
+    fn begin(&mut self, work: Work, cx: &mut Context<'_>) {
+        let mut future: BoxFuture<'static, Outcome> = match work {
+            Work::Run { socket, mut future } => {
+                // The common case, a handler that does not wait, costs no more than this poll.
+                match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+                    Ok(Poll::Ready(())) => return,
+                    Ok(Poll::Pending) => Box::pin(async move {
+                        if let Err(panic) = AssertUnwindSafe(future).catch_unwind().await {
+                            report_panic(&socket, &*panic);
+                        }
+                        Outcome::Done
+                    }),
+                    Err(panic) => return report_panic(&socket, &*panic),
+                }
+            }
+            Work::Admit(judging) => {
+                Box::pin(judging.map(|(socket, verdict)| Outcome::Judged(socket, verdict)))
+            }
+            Work::Remove { socket, reason } => return self.remove(&socket, reason),
+        };
+        match future.as_mut().poll(cx) {
+            Poll::Ready(outcome) => self.conclude(outcome),
+            Poll::Pending => self.running.push(future),
+        }
+    }
+
+    fn conclude(&mut self, outcome: Outcome) {
+        let Outcome::Judged(socket, verdict) = outcome else { return };
+        self.joining.retain(|namespace| !Arc::ptr_eq(namespace, socket.namespace()));
+        if self.closed {
+            return;
+        }
+        match verdict {
+            Ok(()) => self.admit(socket),
+            Err(error) => {
+                debug!(target: "sockeye::namespace", error = %error, "connection refused by middleware");
+                self.refuse(socket.namespace().name(), &error);
+            }
+        }
+    }
+
+    /// The connection ends: all sockets leave.
+    pub(crate) fn close(&mut self, reason: DisconnectReason, _now: Duration) {
+        self.closed = true;
+        self.connect_deadline = None;
+        while let Some(socket) = self.sockets.last() {
+            let namespace = socket.namespace().clone();
+            self.leave(&namespace, reason);
+        }
+    }
+
+    /// After the end: what is due is done now; handlers that are not finished go on alone, as their work is not the
+    /// client's.
+    pub(crate) fn finish(&mut self, cx: &mut Context<'_>) {
+        self.close(DisconnectReason::ForcedServerClose, Duration::ZERO);
+        self.run(cx);
+        if !self.running.is_empty() {
+            let running = std::mem::take(&mut self.running);
+            tokio::spawn(running.for_each(|_| std::future::ready(())));
+        }
+    }
+
+    /// The task ends where no handler can run any more: at least nothing stays in the rooms.
+    pub(crate) fn abandon(&mut self) {
+        for socket in self.sockets.drain(..) {
+            socket.set_disconnected();
+            socket.namespace().remove(&socket);
+            socket.acks().fail();
+        }
+    }
+}
+
+/// A panic of user code ends what panicked and nothing else.
+fn report_panic(socket: &Socket, panic: &(dyn Any + Send)) {
+    let message = panic
+        .downcast_ref::<&str>()
+        .map(|message| (*message).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default();
+    let error = HandlerError::Panicked(message);
+    warn!(target: "sockeye::socket", error = %error, "handler failed");
+    socket.namespace().report(socket, &error);
+}

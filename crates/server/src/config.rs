@@ -1,0 +1,73 @@
+//! Options of a server.
+
+use std::time::Duration;
+
+use sockeye_engineio::{SessionConfig, TransportSet};
+
+/// The options of a server, with the defaults of the official one.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Config {
+    /// Where the server answers. Default `/socket.io`. Requests are matched with and without a trailing slash.
+    pub path: String,
+    /// The transports that clients may use. Default: polling and WebSocket.
+    pub transports: TransportSet,
+    /// Whether a session on polling is told that it can upgrade to WebSocket. Default yes.
+    pub allow_upgrades: bool,
+    /// How often the server pings. Default 25 s.
+    pub ping_interval: Duration,
+    /// How long a client may take to answer a ping. Default 20 s; then the session closes with `ping timeout`.
+    pub ping_timeout: Duration,
+    /// How long a WebSocket may take for the upgrade. Default 10 s; then it is closed and the session stays on
+    /// polling.
+    pub upgrade_timeout: Duration,
+    /// The longest message or POST body in bytes. Default 1,000,000. Above it a WebSocket is closed with 1009, and
+    /// a POST is answered 413.
+    pub max_payload_len: usize,
+    /// How long a client may stay connected without joining a namespace. Default 45 s; then the connection closes.
+    pub connect_timeout: Duration,
+    /// The most binary attachments of one packet. Default 10. Above it the connection closes.
+    pub max_attachment_count: usize,
+    /// The most bytes that the attachments of one packet may have together. Default 10,000,000. Above it the
+    /// connection closes.
+    pub max_attachments_len: usize,
+    /// How long the attachments of a packet may take to arrive. Default 30 s; then the connection closes.
+    pub attachment_timeout: Duration,
+    /// The most namespaces that one connection may join. Default 32. Above it: CONNECT_ERROR.
+    pub max_namespace_count: usize,
+    /// How many bytes may wait to be sent to one client. Default 4 MiB. A client for which more would have to wait
+    /// is disconnected with `transport error`: it reads too slowly for what it is sent.
+    pub max_queue_len: usize,
+}
+
+impl Config {
+    pub(crate) fn session(&self) -> SessionConfig {
+        SessionConfig {
+            ping_interval: self.ping_interval,
+            ping_timeout: self.ping_timeout,
+            upgrade_timeout: self.upgrade_timeout,
+            ..SessionConfig::default()
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let session = SessionConfig::default();
+        Self {
+            path: "/socket.io".into(),
+            transports: TransportSet::default(),
+            allow_upgrades: true,
+            ping_interval: session.ping_interval,
+            ping_timeout: session.ping_timeout,
+            upgrade_timeout: session.upgrade_timeout,
+            max_payload_len: 1_000_000,
+            connect_timeout: Duration::from_secs(45),
+            max_attachment_count: 10,
+            max_attachments_len: 10_000_000,
+            attachment_timeout: Duration::from_secs(30),
+            max_namespace_count: 32,
+            max_queue_len: 4 << 20,
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! What reaches a session's task from outside: packets to send, requests, and wishes of the application.
+//!
+//! ```text
+//! emitters, any thread ──► packets  ─┐
+//! HTTP requests ─────────► commands ─┼─► the session's task
+//! application ───────────► commands ─┘
+//! ```
+//! One lock guards it, held for a push or a take and never while anything else runs.
+
+use parking_lot::Mutex;
+use sockeye_engineio::{CloseReason, Transport};
+use sockeye_tokio_websocket::{Prepared, WebSocket, upgrade::UpgradedStream};
+use std::{collections::VecDeque, sync::Arc, task::Waker};
+use tokio::sync::oneshot;
+
+use crate::{namespace::NamespaceInner, outgoing::Outgoing};
+
+/// A request to the session's task.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// A GET that waits for packets.
+    Poll(oneshot::Sender<Vec<u8>>),
+    /// The GET that waited is gone.
+    PollAborted,
+    /// The body of a POST; answered when its packets were handled.
+    Post { body: Vec<u8>, done: oneshot::Sender<()> },
+    /// A WebSocket opened with the id of this session.
+    Probe(Box<WebSocket<UpgradedStream>>),
+    /// The transport broke a rule, such as two requests at a time.
+    Fail(CloseReason),
+    /// The application disconnects the socket of a namespace.
+    Leave(Arc<NamespaceInner>),
+    /// The application closes the connection, after its sockets were disconnected.
+    Close,
+}
+
+/// Whether a packet was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    Queued,
+    /// It was volatile, and the transport was busy.
+    Dropped,
+    /// The session is over, or ends now because its client reads too slowly.
+    Closed,
+}
+
+#[derive(Debug)]
+pub(crate) struct Mailbox {
+    inner: Mutex<Inner>,
+    max_len: usize,
+}
+
+#[derive(Debug)]
+struct Inner {
+    packets: VecDeque<Prepared>,
+    len: usize,
+    commands: Vec<Command>,
+    /// Set while the task sleeps: who changes something takes it and wakes.
+    waker: Option<Waker>,
+    transport: Transport,
+    /// Whether a packet would leave at once: nothing waits, and on polling a GET does.
+    writable: bool,
+    /// Whether a GET waits, or a POST is being read: a second one breaks the protocol.
+    polling: bool,
+    posting: bool,
+    closed: bool,
+}
+
+impl Mailbox {
+    pub(crate) fn new(transport: Transport, max_len: usize) -> Self {
+        let inner = Inner {
+            packets: VecDeque::new(),
+            len: 0,
+            commands: Vec::new(),
+            waker: None,
+            transport,
+            writable: false,
+            polling: false,
+            posting: false,
+            closed: false,
+        };
+        Self { inner: Mutex::new(inner), max_len }
+    }
+
+    /// Queues a packet for the client: text and attachments together, so that no other packet comes between.
+    pub(crate) fn push(&self, packet: &Outgoing, volatile: bool) -> Pushed {
+        let mut inner = self.inner.lock();
+        if inner.closed {
+            return Pushed::Closed;
+        }
+        if volatile && !(inner.writable && inner.packets.is_empty()) {
+            return Pushed::Dropped;
+        }
+        let len = packet.len();
+        // One packet is always taken, however long, or it could never be sent.
+        if !inner.packets.is_empty() && inner.len + len > self.max_len {
+            inner.commands.push(Command::Fail(CloseReason::TransportError));
+            inner.packets.clear();
+            inner.len = 0;
+            inner.closed = true;
+            Self::wake(inner);
+            return Pushed::Closed;
+        }
+        inner.len += len;
+        inner.packets.push_back(packet.text.clone());
+        inner.packets.extend(packet.attachments.iter().cloned());
+        Self::wake(inner);
+        Pushed::Queued
+    }
+
+    /// Queues an Engine.IO packet, whatever waits already.
+    pub(crate) fn push_control(&self, packet: Prepared) {
+        let mut inner = self.inner.lock();
+        if !inner.closed {
+            inner.len += packet.frame().len();
+            inner.packets.push_back(packet);
+        }
+    }
+
+    pub(crate) fn command(&self, command: Command) {
+        let mut inner = self.inner.lock();
+        if inner.closed {
+            // Dropping it tells whoever waits for its answer.
+            return;
+        }
+        inner.commands.push(command);
+        Self::wake(inner);
+    }
+
+    fn wake(mut inner: parking_lot::MutexGuard<'_, Inner>) {
+        let waker = inner.waker.take();
+        drop(inner);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// A GET arrives: it waits if none does yet.
+    pub(crate) fn begin_poll(&self, answer: oneshot::Sender<Vec<u8>>) -> bool {
+        let mut inner = self.inner.lock();
+        if inner.closed {
+            return true;
+        }
+        if inner.polling {
+            inner.commands.push(Command::Fail(CloseReason::TransportError));
+        } else {
+            inner.polling = true;
+            inner.commands.push(Command::Poll(answer));
+            Self::wake(inner);
+            return true;
+        }
+        Self::wake(inner);
+        false
+    }
+
+    /// The GET was answered or is gone.
+    pub(crate) fn end_poll(&self) {
+        self.inner.lock().polling = false;
+    }
+
+    /// A POST arrives: it is read if none is yet.
+    pub(crate) fn begin_post(&self) -> bool {
+        let mut inner = self.inner.lock();
+        if !inner.posting {
+            inner.posting = true;
+            return true;
+        }
+        inner.commands.push(Command::Fail(CloseReason::TransportError));
+        Self::wake(inner);
+        false
+    }
+
+    /// The POST was answered or is gone.
+    pub(crate) fn end_post(&self) {
+        self.inner.lock().posting = false;
+    }
+
+    pub(crate) fn transport(&self) -> Transport {
+        self.inner.lock().transport
+    }
+
+    pub(crate) fn set_transport(&self, transport: Transport) {
+        self.inner.lock().transport = transport;
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.inner.lock().closed
+    }
+
+    /// For the task: takes the commands.
+    pub(crate) fn take_commands(&self) -> Vec<Command> {
+        std::mem::take(&mut self.inner.lock().commands)
+    }
+
+    /// For the task: takes queued packets, in order, as long as `take` wants more.
+    pub(crate) fn take_packets(&self, mut take: impl FnMut(&Prepared) -> bool) -> usize {
+        let mut inner = self.inner.lock();
+        let mut count = 0;
+        while let Some(front) = inner.packets.front() {
+            let len = front.frame().len();
+            if !take(front) {
+                break;
+            }
+            inner.packets.pop_front();
+            inner.len -= len;
+            count += 1;
+        }
+        if inner.packets.is_empty() && inner.packets.capacity() > 64 {
+            inner.packets = VecDeque::new();
+        }
+        count
+    }
+
+    pub(crate) fn has_packets(&self) -> bool {
+        !self.inner.lock().packets.is_empty()
+    }
+
+    /// For the task: whether it may sleep. `busy` says that its transport cannot take more now, so that packets alone
+    /// are no reason to go on; `writable` what volatile packets are told meanwhile.
+    pub(crate) fn park(&self, waker: &Waker, busy: bool, writable: bool) -> bool {
+        let mut inner = self.inner.lock();
+        inner.writable = writable;
+        if !inner.commands.is_empty() || (!busy && !inner.packets.is_empty()) {
+            return false;
+        }
+        // A busy transport wakes the task by itself; packets need not.
+        inner.waker = Some(waker.clone());
+        true
+    }
+
+    /// The session is over: nothing more is taken, and requests that wait learn it.
+    pub(crate) fn close(&self) {
+        let (packets, commands) = {
+            let mut inner = self.inner.lock();
+            inner.closed = true;
+            inner.len = 0;
+            inner.waker = None;
+            (std::mem::take(&mut inner.packets), std::mem::take(&mut inner.commands))
+        };
+        drop((packets, commands));
+    }
+}

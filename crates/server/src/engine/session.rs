@@ -1,0 +1,538 @@
+//! The task of one session: it reads, writes, keeps the heartbeat and runs the handlers, from handshake to close.
+//!
+//! ```text
+//!  commands ─┐                       ┌─► Client (Socket.IO) ─► handlers
+//!  packets  ─┼─► SessionTask::poll ──┼─► transport: GET's answer, or one vectored write
+//!  socket   ─┤                       └─► timer
+//!  timer    ─┘
+//! ```
+//! Every round does what can be done without waiting; the task sleeps when a whole round found nothing.
+
+use bytes::Bytes;
+use sockeye_engineio::{
+    CloseReason, Packet, PacketType, PayloadDecoder, PayloadEncoder, PayloadLimits, ProbeProgress, Session,
+    SessionEvent, Sid, Transmit, Transport,
+};
+use sockeye_tokio_websocket::{
+    CloseCode, CloseFrame, Error as SocketError, Event, MessageKind, WebSocket, upgrade::UpgradedStream,
+};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::{
+    sync::oneshot,
+    time::{Sleep, sleep_until},
+};
+
+use super::{Command, Engine, Mailbox};
+use crate::{
+    client::{Client, Violation},
+    outgoing::control,
+    reason::DisconnectReason,
+    trace::debug,
+};
+
+/// How many packets one answer to a GET carries: the Python client takes no more.
+const POLL_PACKET_COUNT: usize = 16;
+
+/// How many bytes are handed to a WebSocket before it has written them: the rest waits where it is bounded.
+const WEBSOCKET_BACKLOG_LEN: usize = 64 * 1024;
+
+/// How many rounds, and messages a round, a task runs before it lets others run.
+const ROUND_COUNT: usize = 16;
+const MESSAGE_COUNT: usize = 128;
+
+type Socket = WebSocket<UpgradedStream>;
+
+/// The task of one session.
+pub(crate) struct SessionTask {
+    engine: Arc<Engine>,
+    mailbox: Arc<Mailbox>,
+    sid: Sid,
+    session: Session,
+    client: Client,
+    transport: Carrier,
+    /// The WebSocket that is probed for the upgrade.
+    probe: Option<Box<Socket>>,
+    timer: Pin<Box<Sleep>>,
+    timer_at: Duration,
+    ended: bool,
+}
+
+/// What carries the packets.
+enum Carrier {
+    /// Long-polling, with the GET that waits for packets, if one does.
+    Polling(Option<oneshot::Sender<Vec<u8>>>),
+    WebSocket(Box<Socket>),
+    /// The session is over; the closing handshake of its WebSocket goes on.
+    Leaving(Box<Socket>),
+}
+
+impl SessionTask {
+    /// The session is registered; it ends when the task does.
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        mailbox: Arc<Mailbox>,
+        sid: Sid,
+        client: Client,
+        websocket: Option<Box<Socket>>,
+    ) -> Self {
+        let now = engine.now();
+        let transport = if websocket.is_some() { Transport::WebSocket } else { Transport::Polling };
+        let session = Session::new(&engine.config.session(), transport, now);
+        let timer_at = now + engine.config.ping_interval;
+        let timer = Box::pin(sleep_until(engine.instant(timer_at)));
+        engine.registry.insert(sid, mailbox.clone());
+        debug!(target: "sockeye::engine", transport = %transport, "session opened");
+        let transport = match websocket {
+            Some(websocket) => Carrier::WebSocket(websocket),
+            None => Carrier::Polling(None),
+        };
+        Self { engine, mailbox, sid, session, client, transport, probe: None, timer, timer_at, ended: false }
+    }
+
+    fn run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Carrier::Leaving(websocket) = &mut self.transport {
+            ready!(poll_leave(websocket, cx));
+            return Poll::Ready(());
+        }
+        for _ in 0..ROUND_COUNT {
+            let now = self.engine.now();
+            let mut progress = self.run_commands(now);
+            progress |= self.receive(now, cx);
+            progress |= self.receive_probe(now, cx);
+            progress |= self.client.run(cx);
+            if let Err(violation) = self.client.check_deadlines(now) {
+                self.close_for(violation, now);
+            }
+            progress |= self.run_timer(now, cx);
+            progress |= self.follow_session(now);
+            progress |= self.transmit(now, cx);
+            progress |= self.follow_session(now);
+            if self.session.is_closed() {
+                return self.leave(cx);
+            }
+            if !progress {
+                let (busy, writable) = match &self.transport {
+                    Carrier::Polling(get) => (get.is_none(), get.is_some()),
+                    Carrier::WebSocket(websocket) | Carrier::Leaving(websocket) => {
+                        let waiting_len = websocket.queued_len();
+                        (waiting_len >= WEBSOCKET_BACKLOG_LEN, waiting_len == 0)
+                    }
+                };
+                if self.mailbox.park(cx.waker(), busy, writable) {
+                    return Poll::Pending;
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn run_commands(&mut self, now: Duration) -> bool {
+        let commands = self.mailbox.take_commands();
+        let any = !commands.is_empty();
+        for command in commands {
+            match command {
+                Command::Poll(answer) => match &mut self.transport {
+                    Carrier::Polling(get) => *get = Some(answer),
+                    // The upgrade was quicker: like the official server, tell it that polling is over.
+                    Carrier::WebSocket(_) | Carrier::Leaving(_) => {
+                        self.mailbox.end_poll();
+                        let _ = answer.send(vec![PacketType::Close.digit()]);
+                    }
+                },
+                Command::PollAborted => {
+                    // What the GET would have carried, or did, is lost, and with it the order of packets.
+                    if let Carrier::Polling(get) = &mut self.transport {
+                        *get = None;
+                        self.mailbox.end_poll();
+                        self.session.set_poll_pending(false);
+                        self.session.handle_transport_closed(CloseReason::TransportError, now);
+                    }
+                }
+                Command::Post { body, done } => {
+                    if matches!(self.transport, Carrier::Polling(_)) {
+                        self.receive_payload(&body, now);
+                    }
+                    let _ = done.send(());
+                }
+                Command::Probe(mut websocket) => {
+                    if self.session.probe_opened(now).is_ok() {
+                        self.probe = Some(websocket);
+                    } else {
+                        let _ = websocket.start_close(None);
+                        tokio::spawn(async move { websocket.close(None).await });
+                    }
+                }
+                Command::Fail(reason) => self.session.handle_transport_closed(reason, now),
+                Command::Leave(namespace) => {
+                    self.client.leave(&namespace, DisconnectReason::ServerNamespaceDisconnect);
+                }
+                Command::Close => self.session.close(now),
+            }
+        }
+        any
+    }
+
+    /// Handles the packets of a POST. A broken one ends the session; those before it count.
+    fn receive_payload(&mut self, body: &[u8], now: Duration) {
+        let limits = PayloadLimits { allow_empty_binary: true, ..PayloadLimits::default() };
+        let packets = match PayloadDecoder::from_bytes(body, limits) {
+            Ok(packets) => packets,
+            Err(error) => return self.session.handle_transport_closed(error.close_reason(), now),
+        };
+        for packet in packets {
+            let message = match packet {
+                Ok(packet) => self.session.receive(packet, now),
+                Err(error) => return self.session.handle_transport_closed(error.close_reason(), now),
+            };
+            let handled = match message {
+                Err(_) => return,
+                Ok(None) => Ok(()),
+                Ok(Some(sockeye_engineio::Message::Text(text))) => self.client.text(text, now),
+                Ok(Some(sockeye_engineio::Message::Binary(bytes))) => {
+                    self.client.binary(Bytes::from(bytes.into_owned()))
+                }
+            };
+            if let Err(violation) = handled {
+                return self.close_for(violation, now);
+            }
+        }
+    }
+
+    /// Handles what the WebSocket brings.
+    fn receive(&mut self, now: Duration, cx: &mut Context<'_>) -> bool {
+        let Self { transport: Carrier::WebSocket(websocket), session, client, .. } = self else {
+            return false;
+        };
+        for count in 0..MESSAGE_COUNT {
+            if session.is_closed() {
+                return true;
+            }
+            let handled =
+                websocket.poll_receive_with(cx, |event| Some(receive_event(session, client, event, now)));
+            match handled {
+                Poll::Pending => return count > 0,
+                Poll::Ready(Some(Ok(Ok(())))) => {
+                    client.run(cx);
+                }
+                Poll::Ready(Some(Ok(Err(violation)))) => {
+                    self.close_for(violation, now);
+                    return true;
+                }
+                Poll::Ready(None) => {
+                    session.handle_transport_closed(CloseReason::TransportClose, now);
+                    return true;
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    debug!(target: "sockeye::engine", error = %error, "WebSocket failed");
+                    session.handle_transport_closed(reason_of(&error), now);
+                    return true;
+                }
+            }
+        }
+        true
+    }
+
+    /// Handles what the WebSocket brings that asks to replace polling.
+    fn receive_probe(&mut self, now: Duration, cx: &mut Context<'_>) -> bool {
+        let mut any = false;
+        while let Some(websocket) = &mut self.probe {
+            let session = &mut self.session;
+            let progress = websocket.poll_receive_with(cx, |event| match event {
+                Event::Text(text) => Some(match Packet::decode_text(text) {
+                    Ok(packet) => session.receive_probe(packet, now),
+                    Err(_) => ProbeProgress::Refused,
+                }),
+                Event::Binary(_) | Event::Close(_) => Some(ProbeProgress::Refused),
+                Event::Ping(_) | Event::Pong(_) => None,
+            });
+            any |= progress.is_ready();
+            match progress {
+                Poll::Pending => return any,
+                // What the WebSocket brought behind the upgrade packet is received by the session from now on.
+                Poll::Ready(Some(Ok(ProbeProgress::Upgraded))) => return any,
+                Poll::Ready(Some(Ok(ProbeProgress::Probed))) => {
+                    self.follow_session(now);
+                }
+                Poll::Ready(Some(Ok(ProbeProgress::Refused)) | Some(Err(_)) | None) => self.end_probe(),
+            }
+        }
+        any
+    }
+
+    /// Closes the probing WebSocket; the session stays on polling.
+    fn end_probe(&mut self) {
+        self.session.probe_closed();
+        if let Some(mut websocket) = self.probe.take() {
+            debug!(target: "sockeye::engine", "upgrade failed");
+            tokio::spawn(async move { websocket.close(None).await });
+        }
+    }
+
+    fn run_timer(&mut self, now: Duration, cx: &mut Context<'_>) -> bool {
+        let deadlines = [self.session.poll_timeout(), self.client.deadline()];
+        let Some(at) = deadlines.into_iter().flatten().min() else { return false };
+        if at <= now {
+            self.session.handle_timeout(now);
+            return true;
+        }
+        if at != self.timer_at {
+            self.timer_at = at;
+            self.timer.as_mut().reset(self.engine.instant(at));
+        }
+        self.timer.as_mut().poll(cx).is_ready()
+    }
+
+    /// Does what the session's state machine asks for.
+    fn follow_session(&mut self, now: Duration) -> bool {
+        let mut any = false;
+        while let Some(transmit) = self.session.poll_transmit() {
+            any = true;
+            match transmit {
+                Transmit::Ping => self.mailbox.push_control(control(PacketType::Ping, "")),
+                Transmit::ProbePong => {
+                    if let Some(websocket) = &mut self.probe
+                        && websocket.queue_prepared(&control(PacketType::Pong, "probe")).is_err()
+                    {
+                        self.end_probe();
+                    }
+                }
+                Transmit::Noop => self.answer_poll(vec![PacketType::Noop.digit()]),
+                Transmit::Close => {
+                    let mut body = self.poll_body();
+                    if !body.is_empty() {
+                        body.push(0x1E);
+                    }
+                    body.push(PacketType::Close.digit());
+                    self.answer_poll(body);
+                }
+            }
+        }
+        while let Some(event) = self.session.poll_event() {
+            any = true;
+            match event {
+                SessionEvent::Upgraded => self.upgrade(),
+                SessionEvent::ProbeTimedOut => self.end_probe(),
+                SessionEvent::Closed(reason) => {
+                    self.client.close(DisconnectReason::Transport(reason), now);
+                    debug!(target: "sockeye::engine", reason = %reason, "session closed");
+                }
+            }
+        }
+        any
+    }
+
+    fn upgrade(&mut self) {
+        let Some(websocket) = self.probe.take() else { return };
+        // As the official server does: the client has paused polling, and nothing is lost with this answer.
+        self.answer_poll(vec![PacketType::Close.digit()]);
+        self.mailbox.set_transport(Transport::WebSocket);
+        self.transport = Carrier::WebSocket(websocket);
+        debug!(target: "sockeye::engine", "session upgraded to WebSocket");
+    }
+
+    /// Sends what is queued.
+    fn transmit(&mut self, now: Duration, cx: &mut Context<'_>) -> bool {
+        match &mut self.transport {
+            Carrier::Leaving(_) => false,
+            Carrier::Polling(None) => false,
+            Carrier::Polling(Some(_)) if !self.mailbox.has_packets() => {
+                self.session.set_poll_pending(true);
+                false
+            }
+            Carrier::Polling(Some(_)) => {
+                let body = self.poll_body();
+                if matches!(self.session.state(), sockeye_engineio::SessionState::Closing)
+                    && !self.mailbox.has_packets()
+                {
+                    let mut body = body;
+                    body.push(0x1E);
+                    body.push(PacketType::Close.digit());
+                    self.answer_poll(body);
+                    self.session.handle_transport_closed(CloseReason::ForcedClose, now);
+                } else {
+                    self.answer_poll(body);
+                }
+                true
+            }
+            Carrier::WebSocket(websocket) => {
+                let mut any = false;
+                loop {
+                    let mut failed = false;
+                    let count = self.mailbox.take_packets(|packet| {
+                        if failed || websocket.queued_len() >= WEBSOCKET_BACKLOG_LEN {
+                            return false;
+                        }
+                        failed = websocket.queue_prepared(packet).is_err();
+                        true
+                    });
+                    any |= count > 0;
+                    if websocket.queued_len() == 0 {
+                        return any;
+                    }
+                    match websocket.poll_flush_output(cx) {
+                        Poll::Ready(Ok(())) if !failed => {}
+                        Poll::Ready(Ok(())) => return any,
+                        Poll::Ready(Err(error)) => {
+                            self.session.handle_transport_closed(reason_of(&error), now);
+                            return true;
+                        }
+                        Poll::Pending => return any,
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next packets of the queue as an answer to a GET.
+    fn poll_body(&self) -> Vec<u8> {
+        let mut body = Vec::new();
+        let mut encoder = PayloadEncoder::new(&mut body);
+        self.mailbox.take_packets(|packet| {
+            if encoder.packet_count() == POLL_PACKET_COUNT {
+                return false;
+            }
+            match packet.kind() {
+                MessageKind::Text => encoder.push_encoded(packet.payload()),
+                MessageKind::Binary => encoder.push_binary(packet.payload()),
+            }
+            true
+        });
+        body
+    }
+
+    fn answer_poll(&mut self, body: Vec<u8>) {
+        if let Carrier::Polling(get) = &mut self.transport
+            && let Some(answer) = get.take()
+        {
+            self.mailbox.end_poll();
+            self.session.set_poll_pending(false);
+            let _ = answer.send(body);
+        }
+    }
+
+    /// The client broke Socket.IO's rules: its sockets disconnect, and the connection closes.
+    fn close_for(&mut self, violation: Violation, now: Duration) {
+        debug!(target: "sockeye::socket", violation = %violation, "closing the connection");
+        self.session.close(now);
+        if !self.session.is_closed() {
+            // On polling the end has to wait for a GET; the sockets do not.
+            self.client.close(DisconnectReason::ForcedServerClose, now);
+        }
+    }
+
+    /// The session is closed: ends everything but the closing handshake of the WebSocket.
+    fn leave(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.follow_session(self.engine.now());
+        self.end_probe();
+        let reason = match self.session.state() {
+            sockeye_engineio::SessionState::Closed(reason) => reason,
+            _ => CloseReason::ForcedClose,
+        };
+        if let Carrier::WebSocket(websocket) = &mut self.transport {
+            self.mailbox.take_packets(|packet| {
+                websocket.queued_len() < WEBSOCKET_BACKLOG_LEN && websocket.queue_prepared(packet).is_ok()
+            });
+        }
+        self.end(cx);
+        let carrier = std::mem::replace(&mut self.transport, Carrier::Polling(None));
+        let Carrier::WebSocket(mut websocket) = carrier else { return Poll::Ready(()) };
+        if matches!(reason, CloseReason::PingTimeout | CloseReason::TransportError) {
+            // There is nobody to say good-bye to.
+            return Poll::Ready(());
+        }
+        let code = match reason {
+            CloseReason::ParseError => Some(CloseFrame::new(CloseCode::UNSUPPORTED_DATA, "parse error")),
+            _ => None,
+        };
+        let _ = websocket.start_close(code);
+        self.transport = Carrier::Leaving(websocket);
+        self.run(cx)
+    }
+
+    fn end(&mut self, cx: &mut Context<'_>) {
+        if !self.ended {
+            self.ended = true;
+            self.engine.registry.remove(&self.sid);
+            self.mailbox.close();
+            self.client.finish(cx);
+        }
+    }
+}
+
+impl Future for SessionTask {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.get_mut().run(cx)
+    }
+}
+
+impl Drop for SessionTask {
+    /// When the runtime shuts down, or a fault of ours ends the task early, nothing of the session stays behind.
+    fn drop(&mut self) {
+        if !self.ended {
+            self.engine.registry.remove(&self.sid);
+            self.mailbox.close();
+            self.client.abandon();
+        }
+    }
+}
+
+/// One event of the WebSocket that carries the session.
+fn receive_event(
+    session: &mut Session,
+    client: &mut Client,
+    event: Event<'_>,
+    now: Duration,
+) -> Result<(), Violation> {
+    match event {
+        Event::Text(text) => match text.as_bytes().first() {
+            Some(b'4') => {
+                if session.receive_message(now) {
+                    return client.text(&text[1..], now);
+                }
+            }
+            _ => match Packet::decode_text(text) {
+                Ok(packet) => {
+                    // A reason to close is in the session's state; messages take the path above.
+                    let _ = session.receive(packet, now);
+                }
+                Err(error) => session.handle_transport_closed(error.close_reason(), now),
+            },
+        },
+        Event::Binary(bytes) => {
+            if session.receive_message(now) {
+                return client.binary(Bytes::copy_from_slice(bytes));
+            }
+        }
+        Event::Close(_) => session.handle_transport_closed(CloseReason::TransportClose, now),
+        Event::Ping(_) | Event::Pong(_) => {}
+    }
+    Ok(())
+}
+
+/// How a failure of the WebSocket is called in Engine.IO.
+fn reason_of(error: &SocketError) -> CloseReason {
+    use sockeye_tokio_websocket::codec::ProtocolError::ClosedWithoutHandshake;
+    match error {
+        SocketError::Protocol(ClosedWithoutHandshake) => CloseReason::TransportClose,
+        _ => CloseReason::TransportError,
+    }
+}
+
+/// Finishes the closing handshake; the WebSocket has a deadline for it.
+fn poll_leave(websocket: &mut Socket, cx: &mut Context<'_>) -> Poll<()> {
+    loop {
+        match ready!(websocket.poll_receive_with(cx, |_| Some(()))) {
+            Some(Ok(())) => {}
+            Some(Err(_)) | None => return Poll::Ready(()),
+        }
+    }
+}

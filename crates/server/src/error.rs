@@ -1,0 +1,131 @@
+//! Errors, by blame.
+
+use serde_json::Value;
+use sockeye_socketio::{ArgsError, EncodeError};
+use std::{error::Error, fmt};
+
+/// Why an event was not sent.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum EmitError {
+    /// The event or its arguments cannot be encoded.
+    Encode(EncodeError),
+    /// The socket is not connected.
+    Disconnected,
+}
+
+impl fmt::Display for EmitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Encode(error) => write!(f, "cannot encode the event: {error}"),
+            Self::Disconnected => f.write_str("the socket is not connected"),
+        }
+    }
+}
+
+impl Error for EmitError {}
+
+impl From<EncodeError> for EmitError {
+    fn from(error: EncodeError) -> Self {
+        Self::Encode(error)
+    }
+}
+
+/// Why an event was not acknowledged.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum AckError {
+    /// The event was not sent.
+    Emit(EmitError),
+    /// The client did not answer in time.
+    Timeout,
+    /// The client disconnected before it answered.
+    Disconnected,
+    /// The answer is not of the expected type.
+    InvalidAnswer(ArgsError),
+}
+
+impl fmt::Display for AckError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Emit(error) => fmt::Display::fmt(error, f),
+            Self::Timeout => f.write_str("the client did not acknowledge in time"),
+            Self::Disconnected => f.write_str("the client disconnected before it acknowledged"),
+            Self::InvalidAnswer(error) => write!(f, "unexpected acknowledgement: {error}"),
+        }
+    }
+}
+
+impl Error for AckError {}
+
+/// Refuses a client's connection to a namespace: what its `connect_error` event gets.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConnectError {
+    pub(crate) message: String,
+    pub(crate) data: Option<Value>,
+}
+
+impl ConnectError {
+    /// A refusal with a message.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), data: None }
+    }
+
+    /// Adds details: `error.data` of the client.
+    #[must_use]
+    pub fn with_data(mut self, data: impl Into<Value>) -> Self {
+        self.data = Some(data.into());
+        self
+    }
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for ConnectError {}
+
+impl From<&str> for ConnectError {
+    fn from(message: &str) -> Self {
+        Self::new(message)
+    }
+}
+
+impl From<String> for ConnectError {
+    fn from(message: String) -> Self {
+        Self::new(message)
+    }
+}
+
+/// What went wrong in or around a handler; see [`Namespace::on_error`](crate::Namespace::on_error).
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum HandlerError {
+    /// The client sent arguments of another type than the handler takes. If it asked for an acknowledgement, it got
+    /// `{"error": "invalid arguments"}`.
+    InvalidArguments(ArgsError),
+    /// The handler takes something that this server or socket does not have, such as a `State` never set.
+    Missing(&'static str),
+    /// The handler returned an error.
+    Failed(Box<dyn Error + Send + Sync>),
+    /// The handler panicked, with this message.
+    Panicked(String),
+    /// What the handler returned cannot be encoded.
+    Reply(EncodeError),
+}
+
+impl fmt::Display for HandlerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidArguments(error) => write!(f, "invalid arguments: {error}"),
+            Self::Missing(what) => write!(f, "the handler takes {what}, which is not there"),
+            Self::Failed(error) => write!(f, "the handler failed: {error}"),
+            Self::Panicked(message) => write!(f, "the handler panicked: {message}"),
+            Self::Reply(error) => write!(f, "the handler's reply cannot be encoded: {error}"),
+        }
+    }
+}
+
+impl Error for HandlerError {}

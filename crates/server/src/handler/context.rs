@@ -1,0 +1,138 @@
+//! What happened: what handlers' arguments are extracted from.
+
+use serde_json::json;
+use sockeye_socketio::{Args, DecodeError};
+use std::cell::{Cell, RefCell};
+
+use super::{Rejection, report};
+use crate::{Ack, DisconnectReason, HandlerError, Socket};
+
+/// An event of the client.
+#[derive(Debug)]
+pub struct EventContext<'a> {
+    socket: &'a Socket,
+    name: &'a str,
+    args: Args<'a>,
+    ack_id: Option<u64>,
+    /// Made when first wanted, and shared by all handlers of the event.
+    ack: RefCell<Option<Ack>>,
+    ack_taken: Cell<bool>,
+    /// The arguments are valid JSON: somebody read them all.
+    read: Cell<bool>,
+    malformed: Cell<Option<DecodeError>>,
+}
+
+impl<'a> EventContext<'a> {
+    pub(crate) fn new(socket: &'a Socket, name: &'a str, args: Args<'a>, ack_id: Option<u64>) -> Self {
+        Self {
+            socket,
+            name,
+            args,
+            ack_id,
+            ack: RefCell::new(None),
+            ack_taken: Cell::new(false),
+            read: Cell::new(false),
+            malformed: Cell::new(None),
+        }
+    }
+
+    /// The socket that the event came to.
+    pub const fn socket(&self) -> &Socket {
+        self.socket
+    }
+
+    /// The name of the event.
+    pub const fn name(&self) -> &str {
+        self.name
+    }
+
+    /// The arguments, not read yet.
+    pub const fn args(&self) -> Args<'a> {
+        self.args
+    }
+
+    /// The duty to answer, if the client asked; shared by all who ask for it.
+    fn ack(&self) -> Ack {
+        self.ack.borrow_mut().get_or_insert_with(|| Ack::new(self.socket, self.ack_id)).clone()
+    }
+
+    /// The duty to answer, which whoever takes it has from now on.
+    pub fn take_ack(&self) -> Ack {
+        self.ack_taken.set(true);
+        self.ack()
+    }
+
+    /// Where a handler's returned value goes.
+    pub(crate) fn reply_to(&self) -> Option<Ack> {
+        (self.ack_id.is_some() && !self.ack_taken.get()).then(|| self.ack())
+    }
+
+    pub(crate) fn mark_read(&self) {
+        self.read.set(true);
+    }
+
+    /// An argument of a handler could not be extracted. Broken JSON is the end of the connection; anything else the
+    /// client is told, if it asked for an answer.
+    pub(crate) fn reject(&self, rejection: Rejection) {
+        match rejection.into_error() {
+            HandlerError::InvalidArguments(sockeye_socketio::ArgsError::Protocol(error)) => {
+                self.malformed.set(Some(error));
+            }
+            error => {
+                if matches!(error, HandlerError::InvalidArguments(_)) {
+                    let _ = self.ack().send(json!({ "error": "invalid arguments" }));
+                }
+                report(self.socket, &error);
+            }
+        }
+    }
+
+    /// All handlers were called: arguments that none of them read are checked now.
+    pub(crate) fn finish(self) -> Result<(), DecodeError> {
+        match self.malformed.into_inner() {
+            Some(error) => Err(error),
+            None if self.read.get() => Ok(()),
+            None => self.args.validate(),
+        }
+    }
+}
+
+/// A client that connects to a namespace.
+#[derive(Debug)]
+pub struct ConnectContext<'a> {
+    socket: &'a Socket,
+}
+
+impl<'a> ConnectContext<'a> {
+    pub(crate) const fn new(socket: &'a Socket) -> Self {
+        Self { socket }
+    }
+
+    /// The socket that it gets.
+    pub const fn socket(&self) -> &Socket {
+        self.socket
+    }
+}
+
+/// A socket that disconnects.
+#[derive(Debug)]
+pub struct DisconnectContext<'a> {
+    socket: &'a Socket,
+    reason: DisconnectReason,
+}
+
+impl<'a> DisconnectContext<'a> {
+    pub(crate) const fn new(socket: &'a Socket, reason: DisconnectReason) -> Self {
+        Self { socket, reason }
+    }
+
+    /// The socket.
+    pub const fn socket(&self) -> &Socket {
+        self.socket
+    }
+
+    /// Why.
+    pub const fn reason(&self) -> DisconnectReason {
+        self.reason
+    }
+}

@@ -1,0 +1,237 @@
+//! Handlers: async functions and closures whose arguments are extracted from what happened.
+//!
+//! A handler takes up to eight arguments, each a type that implements [`FromContext`] for the kind of happening:
+//!
+//! | argument | in | is |
+//! |---|---|---|
+//! | [`Socket`] | all | the socket |
+//! | [`State<T>`](crate::State) | all | what [`Builder::state`](crate::Builder::state) was given |
+//! | [`Auth<T>`](crate::Auth) | all | what the client sent as `auth` when it connected |
+//! | [`Data<T>`](crate::Data) | events | the first argument |
+//! | [`Args<T>`](crate::Args) | events | all arguments, as a tuple |
+//! | [`RawArgs`](crate::RawArgs) | events | all arguments, as they came |
+//! | [`EventName`](crate::EventName) | events | the name |
+//! | [`Ack`](crate::Ack) | events | the duty to answer |
+//! | [`DisconnectReason`](crate::DisconnectReason) | disconnecting, disconnect | why |
+
+mod context;
+mod extract;
+mod reply;
+
+use sockeye_adapter::BoxFuture;
+use std::{future::Future, marker::PhantomData, sync::Arc};
+
+use crate::{ConnectError, HandlerError, Socket, trace::warn};
+
+pub use context::{ConnectContext, DisconnectContext, EventContext};
+pub use extract::{Args, Auth, Data, EventName, FromContext, RawArgs, Rejection, State};
+pub use reply::{IntoReply, Reply};
+
+/// A handler of events; see the [module](self).
+pub trait EventHandler<M>: Send + Sync + 'static {
+    /// Extracts the arguments and makes the future; `None` when an argument could not be extracted.
+    #[doc(hidden)]
+    fn call(&self, context: &EventContext<'_>) -> Option<BoxFuture<'static, ()>>;
+}
+
+/// A handler of connections; see the [module](self).
+pub trait ConnectionHandler<M>: Send + Sync + 'static {
+    #[doc(hidden)]
+    fn call(&self, context: &ConnectContext<'_>) -> Option<BoxFuture<'static, ()>>;
+}
+
+/// A handler of disconnections; see the [module](self).
+pub trait DisconnectHandler<M>: Send + Sync + 'static {
+    #[doc(hidden)]
+    fn call(&self, context: &DisconnectContext<'_>) -> Option<BoxFuture<'static, ()>>;
+}
+
+/// Decides whether a client may connect; see the [module](self).
+pub trait Middleware<M>: Send + Sync + 'static {
+    #[doc(hidden)]
+    fn call(
+        &self,
+        context: &ConnectContext<'_>,
+    ) -> Result<BoxFuture<'static, Result<(), ConnectError>>, ConnectError>;
+}
+
+/// Reports what a handler returned as an error, or what kept it from being called.
+pub(crate) fn report(socket: &Socket, error: &HandlerError) {
+    warn!(target: "sockeye::socket", error = %error, "handler failed");
+    socket.namespace().report(socket, error);
+}
+
+macro_rules! handlers {
+    ($($($arg:ident)*;)*) => {
+        $(
+            #[allow(non_snake_case, unused_variables, unused_mut, reason = "one macro for all counts of arguments")]
+            impl<Function, Fut, $($arg,)*> EventHandler<(Fut, $($arg,)*)> for Function
+            where
+                Function: Fn($($arg),*) -> Fut + Send + Sync + 'static,
+                Fut: Future<Output: IntoReply> + Send + 'static,
+                $($arg: for<'a> FromContext<EventContext<'a>> + Send,)*
+            {
+                fn call(&self, context: &EventContext<'_>) -> Option<BoxFuture<'static, ()>> {
+                    $(let $arg = match $arg::from_context(context) {
+                        Ok(value) => value,
+                        Err(rejection) => {
+                            context.reject(rejection);
+                            return None;
+                        }
+                    };)*
+                    let future = self($($arg),*);
+                    let (socket, ack) = (context.socket().clone(), context.reply_to());
+                    Some(Box::pin(async move {
+                        if let Err(error) = future.await.reply(ack.as_ref()) {
+                            report(&socket, &error);
+                        }
+                    }))
+                }
+            }
+
+            #[allow(non_snake_case, unused_variables, reason = "one macro for all counts of arguments")]
+            impl<Function, Fut, $($arg,)*> ConnectionHandler<(Fut, $($arg,)*)> for Function
+            where
+                Function: Fn($($arg),*) -> Fut + Send + Sync + 'static,
+                Fut: Future<Output: IntoReply> + Send + 'static,
+                $($arg: for<'a> FromContext<ConnectContext<'a>> + Send,)*
+            {
+                fn call(&self, context: &ConnectContext<'_>) -> Option<BoxFuture<'static, ()>> {
+                    $(let $arg = match $arg::from_context(context) {
+                        Ok(value) => value,
+                        Err(rejection) => {
+                            report(context.socket(), &rejection.into_error());
+                            return None;
+                        }
+                    };)*
+                    Some(finish(context.socket(), self($($arg),*)))
+                }
+            }
+
+            #[allow(non_snake_case, unused_variables, reason = "one macro for all counts of arguments")]
+            impl<Function, Fut, $($arg,)*> DisconnectHandler<(Fut, $($arg,)*)> for Function
+            where
+                Function: Fn($($arg),*) -> Fut + Send + Sync + 'static,
+                Fut: Future<Output: IntoReply> + Send + 'static,
+                $($arg: for<'a> FromContext<DisconnectContext<'a>> + Send,)*
+            {
+                fn call(&self, context: &DisconnectContext<'_>) -> Option<BoxFuture<'static, ()>> {
+                    $(let $arg = match $arg::from_context(context) {
+                        Ok(value) => value,
+                        Err(rejection) => {
+                            report(context.socket(), &rejection.into_error());
+                            return None;
+                        }
+                    };)*
+                    Some(finish(context.socket(), self($($arg),*)))
+                }
+            }
+
+            #[allow(non_snake_case, unused_variables, reason = "one macro for all counts of arguments")]
+            impl<Function, Fut, Error, $($arg,)*> Middleware<(Fut, $($arg,)*)> for Function
+            where
+                Function: Fn($($arg),*) -> Fut + Send + Sync + 'static,
+                Fut: Future<Output = Result<(), Error>> + Send + 'static,
+                Error: Into<ConnectError> + Send + 'static,
+                $($arg: for<'a> FromContext<ConnectContext<'a>> + Send,)*
+            {
+                fn call(
+                    &self,
+                    context: &ConnectContext<'_>,
+                ) -> Result<BoxFuture<'static, Result<(), ConnectError>>, ConnectError> {
+                    $(let $arg = $arg::from_context(context).map_err(|rejection| {
+                        let error = rejection.into_error();
+                        let invalid = matches!(error, HandlerError::InvalidArguments(_));
+                        report(context.socket(), &error);
+                        ConnectError::new(if invalid { "invalid auth" } else { "internal error" })
+                    })?;)*
+                    let future = self($($arg),*);
+                    Ok(Box::pin(async move { future.await.map_err(Into::into) }))
+                }
+            }
+        )*
+    };
+}
+
+handlers! {
+    ;
+    A;
+    A B;
+    A B C;
+    A B C D;
+    A B C D E;
+    A B C D E F;
+    A B C D E F G;
+    A B C D E F G H;
+}
+
+/// Runs a handler that has nobody to answer.
+fn finish<F: Future<Output: IntoReply> + Send + 'static>(
+    socket: &Socket,
+    future: F,
+) -> BoxFuture<'static, ()> {
+    let socket = socket.clone();
+    Box::pin(async move {
+        if let Err(error) = future.await.reply(None) {
+            report(&socket, &error);
+        }
+    })
+}
+
+macro_rules! erased {
+    ($(#[$doc:meta])* $name:ident, $handler:ident, $context:ident -> $output:ty) => {
+        $(#[$doc])*
+        pub(crate) trait $name: Send + Sync + 'static {
+            fn call(&self, context: &$context<'_>) -> $output;
+        }
+
+        impl<H: $handler<M>, M: 'static> $name for Erased<H, M> {
+            fn call(&self, context: &$context<'_>) -> $output {
+                self.handler.call(context)
+            }
+        }
+    };
+}
+
+/// A handler without the types of its arguments.
+struct Erased<H, M> {
+    handler: H,
+    arguments: PhantomData<fn() -> M>,
+}
+
+erased!(
+    /// A handler of events, whatever its arguments are.
+    AnyEventHandler, EventHandler, EventContext -> Option<BoxFuture<'static, ()>>
+);
+erased!(
+    /// A handler of connections, whatever its arguments are.
+    AnyConnectionHandler, ConnectionHandler, ConnectContext -> Option<BoxFuture<'static, ()>>
+);
+erased!(
+    /// A handler of disconnections, whatever its arguments are.
+    AnyDisconnectHandler, DisconnectHandler, DisconnectContext -> Option<BoxFuture<'static, ()>>
+);
+erased!(
+    /// A middleware, whatever its arguments are.
+    AnyMiddleware, Middleware, ConnectContext -> Result<BoxFuture<'static, Result<(), ConnectError>>, ConnectError>
+);
+
+pub(crate) fn erase_event<H: EventHandler<M>, M: 'static>(handler: H) -> Arc<dyn AnyEventHandler> {
+    Arc::new(Erased { handler, arguments: PhantomData })
+}
+
+pub(crate) fn erase_connection<H: ConnectionHandler<M>, M: 'static>(
+    handler: H,
+) -> Arc<dyn AnyConnectionHandler> {
+    Arc::new(Erased { handler, arguments: PhantomData })
+}
+
+pub(crate) fn erase_disconnect<H: DisconnectHandler<M>, M: 'static>(
+    handler: H,
+) -> Arc<dyn AnyDisconnectHandler> {
+    Arc::new(Erased { handler, arguments: PhantomData })
+}
+
+pub(crate) fn erase_middleware<H: Middleware<M>, M: 'static>(handler: H) -> Arc<dyn AnyMiddleware> {
+    Arc::new(Erased { handler, arguments: PhantomData })
+}

@@ -1,0 +1,360 @@
+//! Sockets: a client in a namespace.
+
+use bytestring::ByteString;
+use http::Extensions;
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use serde::de::DeserializeOwned;
+use sockeye_adapter::{RemoteSocketData, Room, SocketId};
+use sockeye_socketio::{ArgsError, EventArgs, Limits, Packet, encode_disconnect, encode_event};
+use std::{fmt, sync::Arc, time::Duration};
+
+use crate::{
+    AckFuture, Broadcast, EmitError, Handshake,
+    ack::Acks,
+    engine::{Command, Mailbox, Pushed, random_id},
+    handler::{EventHandler, erase_event},
+    namespace::{EventHandlers, NamespaceInner, check_event_name},
+    outgoing::Outgoing,
+};
+
+/// A client's connection to a namespace. Cloning it is cheap and gives the same socket.
+///
+/// Sending never blocks and never waits: packets are queued in order and leave together. A client that reads too slowly
+/// for what it is sent is disconnected when [`Config::max_queue_len`](crate::Config::max_queue_len) is reached.
+#[derive(Clone)]
+pub struct Socket {
+    inner: Arc<SocketInner>,
+}
+
+struct SocketInner {
+    id: SocketId,
+    namespace: Arc<NamespaceInner>,
+    mailbox: Arc<Mailbox>,
+    handshake: Arc<Handshake>,
+    auth: ByteString,
+    state: Mutex<State>,
+    acks: Acks,
+    /// Handlers of this socket alone; most have none.
+    handlers: RwLock<Option<Box<EventHandlers>>>,
+    data: Mutex<Option<Box<Extensions>>>,
+}
+
+/// ```text
+/// Connecting ──► (middleware agrees) ──► Connected ──► Disconnected
+///      └────────── (middleware refuses): dropped
+/// ```
+enum State {
+    /// With the rooms that the middleware made it join.
+    Connecting(Vec<Room>),
+    Connected,
+    Disconnected,
+}
+
+impl Socket {
+    pub(crate) fn new(
+        namespace: Arc<NamespaceInner>,
+        mailbox: Arc<Mailbox>,
+        handshake: Arc<Handshake>,
+        auth: ByteString,
+    ) -> Self {
+        Self {
+            inner: Arc::new(SocketInner {
+                id: random_id().as_str().into(),
+                namespace,
+                mailbox,
+                handshake,
+                auth,
+                state: Mutex::new(State::Connecting(Vec::new())),
+                acks: Acks::default(),
+                handlers: RwLock::new(None),
+                data: Mutex::new(None),
+            }),
+        }
+    }
+
+    /// Its id, which clients know as `socket.id`. It is public; every connection has a new one.
+    pub fn id(&self) -> &SocketId {
+        &self.inner.id
+    }
+
+    /// The name of its namespace.
+    pub fn namespace_name(&self) -> &str {
+        self.inner.namespace.name()
+    }
+
+    /// The request that opened the connection.
+    pub fn handshake(&self) -> &Handshake {
+        &self.inner.handshake
+    }
+
+    /// What the client sent as `auth`, deserialized; nothing like `null`.
+    ///
+    /// # Errors
+    /// When it is of another type.
+    pub fn auth<T: DeserializeOwned>(&self) -> Result<T, ArgsError> {
+        // Read through a packet, so that absence has one meaning everywhere.
+        let text = format!("0{}", self.inner.auth);
+        let packet = Packet::decode(&text, &Limits::default())?;
+        packet.payload()
+    }
+
+    /// Whether it is connected. After a disconnection it never is again.
+    pub fn is_connected(&self) -> bool {
+        matches!(*self.inner.state.lock(), State::Connected)
+    }
+
+    /// Whether its packets travel over WebSocket by now, rather than over long-polling.
+    pub fn is_websocket(&self) -> bool {
+        self.inner.mailbox.transport() == sockeye_engineio::Transport::WebSocket
+    }
+
+    /// Sends an event to the client.
+    ///
+    /// ```no_run
+    /// # fn f(socket: sockeye::Socket, user: serde_json::Value) -> Result<(), sockeye::EmitError> {
+    /// socket.emit("tick", ())?; // no argument
+    /// socket.emit("hello", "world")?; // one
+    /// socket.emit("user", &user)?; // one, anything that serializes
+    /// socket.emit("sum", (1, 2.5, "three"))?; // several
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// When the arguments cannot be encoded, or the socket is not connected.
+    pub fn emit<A: EventArgs>(&self, event: &str, args: A) -> Result<(), EmitError> {
+        self.emit_packet(event, None, &args, false)
+    }
+
+    /// Sends an event and waits for the client's acknowledgement, of which it reads the first argument. It waits
+    /// without limit unless a [`timeout`](Self::timeout) was set.
+    ///
+    /// ```no_run
+    /// # async fn f(socket: sockeye::Socket) -> Result<(), sockeye::AckError> {
+    /// use std::time::Duration;
+    ///
+    /// let ready: bool = socket.timeout(Duration::from_secs(5)).emit_with_ack("ready?", ()).await?;
+    /// # let _ = ready; Ok(()) }
+    /// ```
+    pub fn emit_with_ack<T: DeserializeOwned, A: EventArgs>(&self, event: &str, args: A) -> AckFuture<T> {
+        self.emitter().emit_with_ack(event, args)
+    }
+
+    fn emitter(&self) -> Emitter {
+        Emitter { socket: self.clone(), timeout: None, volatile: false }
+    }
+
+    /// The next acknowledgement may take this long.
+    pub fn timeout(&self, timeout: Duration) -> Emitter {
+        self.emitter().timeout(timeout)
+    }
+
+    /// The next event is dropped if the client cannot take it at this instant.
+    pub fn volatile(&self) -> Emitter {
+        self.emitter().volatile()
+    }
+
+    /// The other sockets in a room; more calls of `to` add rooms.
+    pub fn to(&self, room: impl Into<Room>) -> Broadcast {
+        self.broadcast().to(room)
+    }
+
+    /// The same as [`to`](Self::to): Socket.IO's `in`.
+    pub fn within(&self, room: impl Into<Room>) -> Broadcast {
+        self.to(room)
+    }
+
+    /// The other sockets that are not in a room.
+    pub fn except(&self, room: impl Into<Room>) -> Broadcast {
+        self.broadcast().except(room)
+    }
+
+    /// All other sockets of the namespace.
+    pub fn broadcast(&self) -> Broadcast {
+        Broadcast::new(self.inner.namespace.clone()).except(self.id())
+    }
+
+    /// Joins a room. `false` when it is there already, or not connected any more.
+    pub fn join(&self, room: impl Into<Room>) -> bool {
+        let room = room.into();
+        let mut state = self.inner.state.lock();
+        match &mut *state {
+            State::Connecting(rooms) if !rooms.contains(&room) => rooms.push(room),
+            State::Connecting(_) | State::Disconnected => return false,
+            State::Connected => {
+                drop(state);
+                return self.inner.namespace.join(self, room);
+            }
+        }
+        true
+    }
+
+    /// Leaves a room. `false` when it was not there. The room of its own id cannot be left.
+    pub fn leave(&self, room: &str) -> bool {
+        let mut state = self.inner.state.lock();
+        if let State::Connecting(rooms) = &mut *state {
+            let count = rooms.len();
+            rooms.retain(|joined| &**joined != room);
+            return rooms.len() < count;
+        }
+        drop(state);
+        self.inner.namespace.leave(self, room)
+    }
+
+    /// Its rooms, that of its own id first. Empty once it is disconnected.
+    pub fn rooms(&self) -> Vec<Room> {
+        match &*self.inner.state.lock() {
+            State::Connecting(rooms) => return rooms.clone(),
+            State::Connected | State::Disconnected => {}
+        }
+        self.inner.namespace.rooms_of(self)
+    }
+
+    /// Handles an event of this client alone. Prefer [`Namespace::on`](crate::Namespace::on), which costs nothing per
+    /// client.
+    ///
+    /// # Panics
+    /// When `event` is a reserved name.
+    pub fn on<M: 'static>(&self, event: &str, handler: impl EventHandler<M>) {
+        check_event_name(event);
+        self.inner.handlers.write().get_or_insert_default().add(event, erase_event(handler));
+    }
+
+    /// Handles all events of this client alone.
+    pub fn on_any<M: 'static>(&self, handler: impl EventHandler<M>) {
+        self.inner.handlers.write().get_or_insert_default().add_any(erase_event(handler));
+    }
+
+    /// Keeps something with the socket; one value per type. Returns what it replaces.
+    pub fn set_data<T: Clone + Send + Sync + 'static>(&self, value: T) -> Option<T> {
+        self.inner.data.lock().get_or_insert_default().insert(value)
+    }
+
+    /// A clone of what was kept with [`set_data`](Self::set_data).
+    pub fn data<T: Clone + Send + Sync + 'static>(&self) -> Option<T> {
+        self.inner.data.lock().as_ref()?.get().cloned()
+    }
+
+    /// Disconnects the client from the namespace; with `close` the whole connection, and with it all its namespaces.
+    /// From now on events of the client are dropped.
+    pub fn disconnect(&self, close: bool) {
+        if !matches!(*self.inner.state.lock(), State::Connected) {
+            if close {
+                self.inner.mailbox.command(Command::Close);
+            }
+            return;
+        }
+        if let Ok(packet) = Outgoing::encode(|out, _| encode_disconnect(out, self.namespace_name())) {
+            self.inner.mailbox.push(&packet, false);
+        }
+        self.set_disconnected();
+        self.inner.mailbox.command(Command::Leave(self.inner.namespace.clone()));
+        if close {
+            self.inner.mailbox.command(Command::Close);
+        }
+    }
+
+    pub(crate) fn namespace(&self) -> &Arc<NamespaceInner> {
+        &self.inner.namespace
+    }
+
+    pub(crate) fn acks(&self) -> &Acks {
+        &self.inner.acks
+    }
+
+    pub(crate) fn own_handlers(&self) -> Option<impl std::ops::Deref<Target = EventHandlers>> {
+        RwLockReadGuard::try_map(self.inner.handlers.read(), |own| own.as_deref()).ok()
+    }
+
+    /// Returns the rooms that it is to join.
+    pub(crate) fn set_connected(&self) -> Vec<Room> {
+        match std::mem::replace(&mut *self.inner.state.lock(), State::Connected) {
+            State::Connecting(rooms) => rooms,
+            State::Connected | State::Disconnected => Vec::new(),
+        }
+    }
+
+    pub(crate) fn set_disconnected(&self) {
+        *self.inner.state.lock() = State::Disconnected;
+    }
+
+    /// Queues a packet, unless the socket is not connected.
+    pub(crate) fn send(&self, packet: &Outgoing, volatile: bool) -> Result<(), EmitError> {
+        if !self.is_connected() {
+            return Err(EmitError::Disconnected);
+        }
+        match self.inner.mailbox.push(packet, volatile) {
+            Pushed::Queued | Pushed::Dropped => Ok(()),
+            Pushed::Closed => Err(EmitError::Disconnected),
+        }
+    }
+
+    fn emit_packet<A: EventArgs>(
+        &self,
+        event: &str,
+        ack_id: Option<u64>,
+        args: &A,
+        volatile: bool,
+    ) -> Result<(), EmitError> {
+        let name = self.namespace_name();
+        let packet =
+            Outgoing::encode(|out, attachments| encode_event(out, attachments, name, ack_id, event, args))?;
+        self.send(&packet, volatile)
+    }
+
+    pub(crate) fn to_remote(&self) -> RemoteSocketData {
+        let handshake = serde_json::to_string(&*self.inner.handshake).unwrap_or_else(|_| "{}".into());
+        RemoteSocketData { id: self.id().clone(), rooms: self.rooms(), handshake: handshake.into() }
+    }
+}
+
+impl PartialEq for Socket {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+}
+
+impl Eq for Socket {}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket").field("id", self.id()).field("namespace", &self.namespace_name()).finish()
+    }
+}
+
+/// One event to one client, with modifiers.
+#[derive(Debug, Clone)]
+#[must_use = "nothing is sent until `emit` or `emit_with_ack`"]
+pub struct Emitter {
+    socket: Socket,
+    timeout: Option<Duration>,
+    volatile: bool,
+}
+
+impl Emitter {
+    /// The acknowledgement may take this long; then it is [`AckError::Timeout`](crate::AckError::Timeout).
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// The event is dropped if the client cannot take it at this instant.
+    pub const fn volatile(mut self) -> Self {
+        self.volatile = true;
+        self
+    }
+
+    /// Sends the event.
+    ///
+    /// # Errors
+    /// As [`Socket::emit`].
+    pub fn emit<A: EventArgs>(self, event: &str, args: A) -> Result<(), EmitError> {
+        self.socket.emit_packet(event, None, &args, self.volatile)
+    }
+
+    /// Sends the event and waits for the acknowledgement, of which it reads the first argument.
+    pub fn emit_with_ack<T: DeserializeOwned, A: EventArgs>(self, event: &str, args: A) -> AckFuture<T> {
+        AckFuture::new(&self.socket, self.timeout, |id| {
+            self.socket.emit_packet(event, Some(id), &args, self.volatile)
+        })
+    }
+}

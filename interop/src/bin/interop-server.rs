@@ -1,0 +1,199 @@
+//! The server under test of `CONTRACT.md`, built on this workspace.
+
+use serde::ser::SerializeSeq;
+use serde_json::{Value, json};
+use sockeye::{
+    Auth, Broadcast, Config, ConnectError, Data, DisconnectReason, EmitError, EventArgs, EventName, Io,
+    Namespace, RawArgs, Server, Socket,
+};
+use std::{env, time::Duration};
+use tokio::signal::unix::{SignalKind, signal};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let io = Io::builder()
+        .config(configure)
+        .allow_request(|request| match request.headers.get("x-refuse") {
+            Some(text) => Err(String::from_utf8_lossy(text.as_bytes()).into_owned()),
+            None => Ok(()),
+        })
+        .build();
+    let observer = io.of("/observer");
+    for name in ["/", "/chat", "/admin"] {
+        handle(&io.of(name), &observer);
+    }
+    io.of("/admin").middleware(async |Auth(auth): Auth<Value>| {
+        if auth["token"] == "secret" {
+            return Ok(());
+        }
+        Err(ConnectError::new("unauthorized").with_data(json!({ "status": 401, "hint": "token" })))
+    });
+
+    let server = Server::bind(("127.0.0.1", number("PORT", 0))).await?;
+    println!("listening {}", server.local_addr()?);
+    let mut terminated = signal(SignalKind::terminate())?;
+    tokio::select! {
+        result = server.serve(&io) => result?,
+        _ = terminated.recv() => io.close(Duration::from_secs(1)).await,
+    }
+    Ok(())
+}
+
+fn number<T: std::str::FromStr>(name: &str, default: T) -> T {
+    env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+fn configure(config: &mut Config) {
+    let milliseconds = |name, default| Duration::from_millis(number(name, default));
+    config.ping_interval = milliseconds("PING_INTERVAL", 25_000);
+    config.ping_timeout = milliseconds("PING_TIMEOUT", 20_000);
+    config.upgrade_timeout = milliseconds("UPGRADE_TIMEOUT", 10_000);
+    config.connect_timeout = milliseconds("CONNECT_TIMEOUT", 45_000);
+    config.max_payload_len = number("MAX_HTTP_BUFFER_SIZE", 1_000_000);
+}
+
+/// The sorted rooms of a socket.
+fn rooms(socket: &Socket) -> Vec<String> {
+    let mut rooms: Vec<_> = socket.rooms().iter().map(ToString::to_string).collect();
+    rooms.sort();
+    rooms
+}
+
+fn handle(namespace: &Namespace, observer: &Namespace) {
+    namespace.on_connection(async |socket: Socket, Auth(auth): Auth<Option<Value>>| {
+        let auth = auth.unwrap_or_else(|| json!({}));
+        let welcome = json!({ "namespace": socket.namespace_name(), "auth": auth, "recovered": false });
+        socket.emit("welcome", welcome)
+    });
+    let observer = observer.clone();
+    namespace.on_disconnecting(move |socket: Socket, reason: DisconnectReason| {
+        let (name, rooms) = (socket.namespace_name().to_owned(), rooms(&socket));
+        let emitted = observer.emit("disconnected", (socket.id().as_str(), name, reason.as_str(), rooms));
+        async move { emitted }
+    });
+    echoes(namespace);
+    room_operations(namespace);
+    streams(namespace);
+    namespace.on("handshake", async |socket: Socket| {
+        let handshake = socket.handshake();
+        json!({
+            "header": handshake.headers().get("x-test").and_then(|value| value.to_str().ok()),
+            "query": handshake.query("test"),
+            "address": handshake.remote_addr().map(|address| address.ip()),
+        })
+    });
+    namespace.on("kick", async |socket: Socket| socket.disconnect(false));
+    namespace.on("kick-hard", async |socket: Socket| socket.disconnect(true));
+}
+
+fn echoes(namespace: &Namespace) {
+    namespace.on("echo", async |socket: Socket, args: RawArgs| socket.emit("echo", args));
+    namespace.on("echo-ack", async |args: RawArgs, ack: sockeye::Ack| ack.send(args));
+    namespace.on_any(async |socket: Socket, EventName(name): EventName, args: RawArgs| {
+        if name.starts_with("any-") {
+            let args: Vec<Value> = args.read()?;
+            socket.emit("caught", (name, args))?;
+        }
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
+    });
+    namespace.on(
+        "ask-me",
+        async |socket: Socket, sockeye::Args((value, ms)): sockeye::Args<(Value, u64)>| match socket
+            .timeout(Duration::from_millis(ms))
+            .emit_with_ack::<Value, _>("question", value)
+            .await
+        {
+            Ok(answer) => socket.emit("answer", (Value::Null, answer)),
+            Err(_) => socket.emit("answer", "timeout"),
+        },
+    );
+}
+
+fn room_operations(namespace: &Namespace) {
+    namespace.on("join", async |socket: Socket, Data(room): Data<String>| {
+        socket.join(room);
+        rooms(&socket)
+    });
+    namespace.on("leave", async |socket: Socket, Data(room): Data<String>| {
+        socket.leave(&room);
+        rooms(&socket)
+    });
+    let all = namespace.clone();
+    namespace.on("broadcast", move |socket: Socket, args: RawArgs| {
+        let sent = broadcast(&all, &socket, &args);
+        async move { sent }
+    });
+    let all = namespace.clone();
+    namespace.on("sockets-in", move |Data(room): Data<String>| {
+        let selected = all.within(room);
+        async move {
+            let mut ids: Vec<_> = selected.fetch_sockets().await?.iter().map(|s| s.id.to_string()).collect();
+            ids.sort();
+            Ok::<_, sockeye::adapter::AdapterError>(ids)
+        }
+    });
+    let all = namespace.clone();
+    namespace.on("sockets-join", move |sockeye::Args((room, other)): sockeye::Args<(String, String)>| {
+        all.within(room).sockets_join(other);
+        async {}
+    });
+    let all = namespace.clone();
+    namespace.on("sockets-leave", move |sockeye::Args((room, other)): sockeye::Args<(String, String)>| {
+        all.within(room).sockets_leave(other);
+        async {}
+    });
+    let all = namespace.clone();
+    namespace.on("disconnect-room", move |Data(room): Data<String>| {
+        all.within(room).disconnect_sockets(false);
+        async {}
+    });
+}
+
+/// As many arguments as there are values.
+struct Several<'a>(&'a [Value]);
+
+impl EventArgs for Several<'_> {
+    fn serialize_args<S: SerializeSeq>(&self, seq: &mut S) -> Result<(), S::Error> {
+        self.0.iter().try_for_each(|value| seq.serialize_element(value))
+    }
+}
+
+fn broadcast(
+    namespace: &Namespace,
+    socket: &Socket,
+    args: &RawArgs,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let args: Vec<Value> = args.read()?;
+    let (options, news) = args.split_first().ok_or("options are missing")?;
+    let list =
+        |name: &str| -> Vec<String> { serde_json::from_value(options[name].clone()).unwrap_or_default() };
+    let mut selected: Broadcast = match options["from"].as_str() {
+        Some("socket") => socket.broadcast(),
+        _ => namespace.local(),
+    };
+    for room in list("to") {
+        selected = selected.to(room);
+    }
+    for room in list("except") {
+        selected = selected.except(room);
+    }
+    selected.emit("news", Several(news))?;
+    Ok(())
+}
+
+fn streams(namespace: &Namespace) {
+    namespace.on("count", async |socket: Socket, Data(n): Data<u32>| {
+        (0..n).try_for_each(|i| socket.emit("count", i))
+    });
+    namespace.on("big", async |socket: Socket, Data(n): Data<usize>| socket.emit("big", "x".repeat(n)));
+    namespace.on(
+        "volatile",
+        async |socket: Socket, sockeye::Args((n, value)): sockeye::Args<(u32, Value)>| {
+            for i in 0..n {
+                socket.volatile().emit("volatile", (i, &value))?;
+            }
+            socket.emit("volatile-end", ())?;
+            Ok::<_, EmitError>(())
+        },
+    );
+}
