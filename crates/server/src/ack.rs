@@ -4,7 +4,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
-use sockeye_socketio::{Args, EventArgs, encode_ack};
+use sockeye_socketio::{Args, ArgsError, EventArgs, encode_ack};
 use std::{
     collections::HashMap,
     fmt,
@@ -23,7 +23,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use crate::{AckError, EmitError, Socket, outgoing::Outgoing};
+use crate::{AckError, EmitError, RawArgs, Socket, outgoing::Outgoing};
 
 /// The acknowledgements that a socket waits for.
 #[derive(Debug, Default)]
@@ -74,11 +74,6 @@ impl Acks {
         waiting.failed = true;
         waiting.senders = HashMap::new();
     }
-
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.waiting.lock().senders.len()
-    }
 }
 
 /// The client's answer to an event. The event is sent when this is made, not when it is awaited.
@@ -121,7 +116,35 @@ impl<T> AckFuture<T> {
     }
 }
 
-impl<T: DeserializeOwned> Future for AckFuture<T> {
+/// What an acknowledgement can be read as: anything that deserializes from its first argument, [`Args`](crate::Args) of a
+/// tuple for all of its arguments, or [`RawArgs`] as they came.
+pub trait FromAnswer: Sized {
+    /// Reads the arguments of the acknowledgement.
+    ///
+    /// # Errors
+    /// When they are of another type.
+    fn from_answer(args: Args<'_>) -> Result<Self, ArgsError>;
+}
+
+impl<T: DeserializeOwned> FromAnswer for T {
+    fn from_answer(args: Args<'_>) -> Result<Self, ArgsError> {
+        args.first()
+    }
+}
+
+impl<T: DeserializeOwned> FromAnswer for crate::Args<T> {
+    fn from_answer(args: Args<'_>) -> Result<Self, ArgsError> {
+        args.all().map(Self)
+    }
+}
+
+impl FromAnswer for RawArgs {
+    fn from_answer(args: Args<'_>) -> Result<Self, ArgsError> {
+        Ok(Self::new(args))
+    }
+}
+
+impl<T: FromAnswer> Future for AckFuture<T> {
     type Output = Result<T, AckError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -132,7 +155,9 @@ impl<T: DeserializeOwned> Future for AckFuture<T> {
         match Pin::new(receiver).poll(cx) {
             Poll::Ready(Ok(Answer { json, attachments })) => {
                 let args = Args::from_array(&json).map_err(|error| AckError::InvalidAnswer(error.into()))?;
-                Poll::Ready(args.with_attachments(&attachments).first().map_err(AckError::InvalidAnswer))
+                Poll::Ready(
+                    T::from_answer(args.with_attachments(&attachments)).map_err(AckError::InvalidAnswer),
+                )
             }
             Poll::Ready(Err(_)) => Poll::Ready(Err(AckError::Disconnected)),
             Poll::Pending => {

@@ -193,13 +193,13 @@ impl Client {
         let args = event.args.with_attachments(attachments);
         let context = EventContext::new(socket, &event.name, args, packet.ack_id);
         let handlers = socket.namespace().handlers_of(socket, &event.name);
-        for handler in &handlers {
-            let called = catch_unwind(AssertUnwindSafe(|| handler.call(&context)));
-            match called {
-                Ok(Some(future)) => self.work.push_back(Work::Run { socket: socket.clone(), future }),
-                Ok(None) => {}
-                Err(panic) => report_panic(socket, &*panic),
-            }
+        context.set_observed(true);
+        for handler in &handlers.any {
+            self.start(socket, || handler.call(&context));
+        }
+        context.set_observed(false);
+        for handler in &handlers.named {
+            self.start(socket, || handler.call(&context));
         }
         context.finish()?;
         Ok(())
@@ -295,7 +295,7 @@ impl Client {
         socket.acks().fail();
     }
 
-    /// Calls a handler of the socket's life; its future has its turn after what is queued already.
+    /// Calls a handler; its future has its turn after what is queued already.
     fn start(&mut self, socket: &Socket, call: impl FnOnce() -> Option<BoxFuture<'static, ()>>) {
         match catch_unwind(AssertUnwindSafe(call)) {
             Ok(Some(future)) => self.work.push_back(Work::Run { socket: socket.clone(), future }),

@@ -3,6 +3,7 @@
 use http::{Extensions, HeaderMap, Uri, request};
 use serde::{Serialize, ser::SerializeMap};
 use std::{
+    borrow::Cow,
     net::SocketAddr,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -51,12 +52,10 @@ impl Handshake {
         self.issued
     }
 
-    /// The value of a key in the query, as it was sent (with percent escapes).
-    pub fn query(&self, key: &str) -> Option<&str> {
-        self.uri.query()?.split('&').find_map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (name == key).then_some(value)
-        })
+    /// The first value of a key in the query, decoded.
+    pub fn query(&self, key: &str) -> Option<Cow<'_, str>> {
+        let query = self.uri.query()?.as_bytes();
+        form_urlencoded::parse(query).find_map(|(name, value)| (name == key).then_some(value))
     }
 
     /// The address of the peer, if the server was told; behind a proxy it is the proxy's.

@@ -39,7 +39,7 @@ mod service;
 mod socket;
 mod trace;
 
-pub use ack::{Ack, AckFuture};
+pub use ack::{Ack, AckFuture, FromAnswer};
 pub use broadcast::Broadcast;
 pub use config::Config;
 pub use error::{AckError, ConnectError, EmitError, HandlerError};

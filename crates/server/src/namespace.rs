@@ -67,6 +67,13 @@ pub(crate) struct EventHandlers {
     named: HashMap<String, Vec<Arc<dyn AnyEventHandler>>>,
 }
 
+/// The handlers that an event goes to.
+pub(crate) struct HandlersOf {
+    /// Observers: what they return answers nothing.
+    pub(crate) any: Vec<Arc<dyn AnyEventHandler>>,
+    pub(crate) named: Vec<Arc<dyn AnyEventHandler>>,
+}
+
 impl EventHandlers {
     pub(crate) fn add(&mut self, event: &str, handler: Arc<dyn AnyEventHandler>) {
         self.named.entry(event.to_owned()).or_default().push(handler);
@@ -101,7 +108,8 @@ impl Namespace {
         self
     }
 
-    /// Handles all events of the clients, before the handlers by name do.
+    /// Observes all events of the clients, before the handlers by name run. What it returns answers no
+    /// acknowledgement; to answer it takes an [`Ack`](crate::Ack).
     pub fn on_any<M: 'static>(&self, handler: impl EventHandler<M>) -> &Self {
         self.inner.handlers.write().events.add_any(erase_event(handler));
         self
@@ -271,18 +279,20 @@ impl NamespaceInner {
         self.next_ack_id.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// The handlers of an event in their order: of all events first, the namespace's before the socket's.
-    pub(crate) fn handlers_of(&self, socket: &Socket, event: &str) -> Vec<Arc<dyn AnyEventHandler>> {
+    /// The handlers of an event, those that are registered for all events apart; in both the namespace's come before
+    /// the socket's.
+    pub(crate) fn handlers_of(&self, socket: &Socket, event: &str) -> HandlersOf {
         let handlers = self.handlers.read();
         let own = socket.own_handlers();
         let own = own.as_deref();
-        handlers
-            .events
-            .any()
-            .chain(own.into_iter().flat_map(EventHandlers::any))
-            .chain(handlers.events.named(event))
-            .chain(own.into_iter().flat_map(|own| own.named(event)))
-            .collect()
+        HandlersOf {
+            any: handlers.events.any().chain(own.into_iter().flat_map(EventHandlers::any)).collect(),
+            named: handlers
+                .events
+                .named(event)
+                .chain(own.into_iter().flat_map(|own| own.named(event)))
+                .collect(),
+        }
     }
 
     pub(crate) fn middleware(&self) -> Vec<Arc<dyn AnyMiddleware>> {

@@ -9,7 +9,7 @@ use sockeye_socketio::{ArgsError, EventArgs, Limits, Packet, encode_disconnect, 
 use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
-    AckFuture, Broadcast, EmitError, Handshake,
+    AckFuture, Broadcast, EmitError, FromAnswer, Handshake,
     ack::Acks,
     engine::{Command, Mailbox, Pushed, random_id},
     handler::{EventHandler, erase_event},
@@ -125,8 +125,9 @@ impl Socket {
         self.emit_packet(event, None, &args, false)
     }
 
-    /// Sends an event and waits for the client's acknowledgement, of which it reads the first argument. It waits
-    /// without limit unless a [`timeout`](Self::timeout) was set.
+    /// Sends an event and waits for the client's acknowledgement, of which it reads the first argument (or
+    /// more, see [`FromAnswer`]). It waits without limit unless a
+    /// [`timeout`](Self::timeout) was set.
     ///
     /// ```no_run
     /// # async fn f(socket: sockeye::Socket) -> Result<(), sockeye::AckError> {
@@ -135,7 +136,7 @@ impl Socket {
     /// let ready: bool = socket.timeout(Duration::from_secs(5)).emit_with_ack("ready?", ()).await?;
     /// # let _ = ready; Ok(()) }
     /// ```
-    pub fn emit_with_ack<T: DeserializeOwned, A: EventArgs>(&self, event: &str, args: A) -> AckFuture<T> {
+    pub fn emit_with_ack<T: FromAnswer, A: EventArgs>(&self, event: &str, args: A) -> AckFuture<T> {
         self.emitter().emit_with_ack(event, args)
     }
 
@@ -219,7 +220,7 @@ impl Socket {
         self.inner.handlers.write().get_or_insert_default().add(event, erase_event(handler));
     }
 
-    /// Handles all events of this client alone.
+    /// Observes all events of this client alone, as [`Namespace::on_any`](crate::Namespace::on_any).
     pub fn on_any<M: 'static>(&self, handler: impl EventHandler<M>) {
         self.inner.handlers.write().get_or_insert_default().add_any(erase_event(handler));
     }
@@ -352,7 +353,7 @@ impl Emitter {
     }
 
     /// Sends the event and waits for the acknowledgement, of which it reads the first argument.
-    pub fn emit_with_ack<T: DeserializeOwned, A: EventArgs>(self, event: &str, args: A) -> AckFuture<T> {
+    pub fn emit_with_ack<T: FromAnswer, A: EventArgs>(self, event: &str, args: A) -> AckFuture<T> {
         AckFuture::new(&self.socket, self.timeout, |id| {
             self.socket.emit_packet(event, Some(id), &args, self.volatile)
         })

@@ -1,7 +1,8 @@
 //! The server under test of `CONTRACT.md`, built on this workspace.
 
+use bytes::Bytes;
 use serde::ser::SerializeSeq;
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
 use sockeye::{
     Auth, Broadcast, Config, ConnectError, Data, DisconnectReason, EmitError, EventArgs, EventName, Io,
     Namespace, RawArgs, Server, Socket,
@@ -91,22 +92,57 @@ fn echoes(namespace: &Namespace) {
     namespace.on("echo-ack", async |args: RawArgs, ack: sockeye::Ack| ack.send(args));
     namespace.on_any(async |socket: Socket, EventName(name): EventName, args: RawArgs| {
         if name.starts_with("any-") {
-            let args: Vec<Value> = args.read()?;
-            socket.emit("caught", (name, args))?;
+            let values = values(&args)?;
+            socket.emit(
+                "caught",
+                Passed { before: Some(json!(name)), values: &values, binary: args.attachments() },
+            )?;
         }
-        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
+        Ok::<_, Failure>(())
     });
-    namespace.on(
-        "ask-me",
-        async |socket: Socket, sockeye::Args((value, ms)): sockeye::Args<(Value, u64)>| match socket
-            .timeout(Duration::from_millis(ms))
-            .emit_with_ack::<Value, _>("question", value)
-            .await
-        {
-            Ok(answer) => socket.emit("answer", (Value::Null, answer)),
-            Err(_) => socket.emit("answer", "timeout"),
-        },
-    );
+    namespace.on("ask-me", async |socket: Socket, args: RawArgs| {
+        let values = values(&args)?;
+        let [value, ms, ..] = &*values else { return Err("value or time is missing".into()) };
+        let question =
+            Passed { before: None, values: std::slice::from_ref(value), binary: args.attachments() };
+        let timeout = Duration::from_millis(serde_json::from_str(ms.get())?);
+        match socket.timeout(timeout).emit_with_ack::<RawArgs, _>("question", question).await {
+            Ok(answer) => {
+                let values = self::values(&answer)?;
+                let binary = answer.attachments();
+                socket.emit("answer", Passed { before: Some(Value::Null), values: &values, binary })?;
+            }
+            Err(_) => socket.emit("answer", "timeout")?,
+        }
+        Ok::<_, Failure>(())
+    });
+}
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// The arguments one by one, as they came.
+fn values(args: &RawArgs) -> Result<Vec<Box<RawValue>>, serde_json::Error> {
+    serde_json::from_str(args.json())
+}
+
+/// Arguments that are passed on as they came, their binary data with them.
+struct Passed<'a> {
+    before: Option<Value>,
+    values: &'a [Box<RawValue>],
+    binary: &'a [Bytes],
+}
+
+impl EventArgs for Passed<'_> {
+    fn serialize_args<S: SerializeSeq>(&self, seq: &mut S) -> Result<(), S::Error> {
+        if let Some(before) = &self.before {
+            seq.serialize_element(before)?;
+        }
+        self.values.iter().try_for_each(|value| seq.serialize_element(value))
+    }
+
+    fn raw_attachments(&self) -> &[Bytes] {
+        self.binary
+    }
 }
 
 fn room_operations(namespace: &Namespace) {
@@ -149,22 +185,10 @@ fn room_operations(namespace: &Namespace) {
     });
 }
 
-/// As many arguments as there are values.
-struct Several<'a>(&'a [Value]);
-
-impl EventArgs for Several<'_> {
-    fn serialize_args<S: SerializeSeq>(&self, seq: &mut S) -> Result<(), S::Error> {
-        self.0.iter().try_for_each(|value| seq.serialize_element(value))
-    }
-}
-
-fn broadcast(
-    namespace: &Namespace,
-    socket: &Socket,
-    args: &RawArgs,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let args: Vec<Value> = args.read()?;
-    let (options, news) = args.split_first().ok_or("options are missing")?;
+fn broadcast(namespace: &Namespace, socket: &Socket, args: &RawArgs) -> Result<(), Failure> {
+    let values = values(args)?;
+    let (options, news) = values.split_first().ok_or("options are missing")?;
+    let options: Value = serde_json::from_str(options.get())?;
     let list =
         |name: &str| -> Vec<String> { serde_json::from_value(options[name].clone()).unwrap_or_default() };
     let mut selected: Broadcast = match options["from"].as_str() {
@@ -177,7 +201,7 @@ fn broadcast(
     for room in list("except") {
         selected = selected.except(room);
     }
-    selected.emit("news", Several(news))?;
+    selected.emit("news", Passed { before: None, values: news, binary: args.attachments() })?;
     Ok(())
 }
 

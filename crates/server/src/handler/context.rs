@@ -17,6 +17,8 @@ pub struct EventContext<'a> {
     /// Made when first wanted, and shared by all handlers of the event.
     ack: RefCell<Option<Ack>>,
     ack_taken: Cell<bool>,
+    /// The handlers that are called now only observe.
+    observed: Cell<bool>,
     /// The arguments are valid JSON: somebody read them all.
     read: Cell<bool>,
     malformed: Cell<Option<DecodeError>>,
@@ -31,6 +33,7 @@ impl<'a> EventContext<'a> {
             ack_id,
             ack: RefCell::new(None),
             ack_taken: Cell::new(false),
+            observed: Cell::new(false),
             read: Cell::new(false),
             malformed: Cell::new(None),
         }
@@ -64,7 +67,11 @@ impl<'a> EventContext<'a> {
 
     /// Where a handler's returned value goes.
     pub(crate) fn reply_to(&self) -> Option<Ack> {
-        (self.ack_id.is_some() && !self.ack_taken.get()).then(|| self.ack())
+        (self.ack_id.is_some() && !self.ack_taken.get() && !self.observed.get()).then(|| self.ack())
+    }
+
+    pub(crate) fn set_observed(&self, observed: bool) {
+        self.observed.set(observed);
     }
 
     pub(crate) fn mark_read(&self) {

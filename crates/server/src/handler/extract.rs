@@ -72,6 +72,10 @@ pub struct RawArgs {
 }
 
 impl RawArgs {
+    pub(crate) fn new(args: socketio::Args<'_>) -> Self {
+        Self { json: format!("[{}]", args.json()).into(), attachments: args.attachments().to_vec() }
+    }
+
     /// The arguments as JSON, an array. Where binary data was, there is a placeholder object.
     pub fn json(&self) -> &str {
         &self.json
@@ -96,7 +100,7 @@ impl FromContext<EventContext<'_>> for RawArgs {
         let args = context.args();
         args.validate().map_err(|error| Rejection::invalid_arguments(error.into()))?;
         context.mark_read();
-        Ok(Self { json: format!("[{}]", args.json()).into(), attachments: args.attachments().to_vec() })
+        Ok(Self::new(args))
     }
 }
 
