@@ -7,6 +7,9 @@ use std::cell::RefCell;
 /// How much is read at once.
 pub(crate) const READ_LEN: usize = 64 * 1024;
 
+/// A read into less room than this is not worth its system call.
+pub(crate) const MIN_READ_LEN: usize = 4 * 1024;
+
 /// How much is reserved at once for a frame that is known to be longer: its length is only a claim.
 pub(crate) const MAX_RESERVE_LEN: usize = 1024 * 1024;
 

@@ -34,10 +34,12 @@
 mod buffer;
 mod client;
 mod error;
+mod halves;
 mod output;
 mod server;
 #[cfg(feature = "hyper")]
 pub mod upgrade;
+mod wakers;
 mod websocket;
 
 pub use client::{Connector, connect};
@@ -46,3 +48,8 @@ pub use server::{Acceptor, accept};
 pub use sockeye_websocket as codec;
 pub use sockeye_websocket::{CloseCode, CloseFrame, Config, Event, Message, MessageKind, Prepared, Role};
 pub use websocket::{Options, WebSocket};
+
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

@@ -15,6 +15,9 @@ const COPY_LEN: usize = 512;
 /// How many slices one vectored write takes.
 const SLICE_COUNT: usize = 64;
 
+/// Written bytes at the front of the tail are dropped when there are more of them than this.
+const COMPACT_LEN: usize = 16 * 1024;
+
 /// Above this capacity an empty tail is given back to the allocator.
 const KEPT_TAIL_LEN: usize = 512;
 
@@ -73,7 +76,11 @@ impl Output {
     ) -> Poll<io::Result<()>> {
         while !self.is_empty() {
             let written = if self.segments.is_empty() {
-                ready!(Pin::new(&mut *stream).poll_write(cx, &self.tail[self.tail_written_len..]))?
+                let poll = Pin::new(&mut *stream).poll_write(cx, &self.tail[self.tail_written_len..]);
+                if poll.is_pending() {
+                    self.compact_tail();
+                }
+                ready!(poll)?
             } else {
                 let mut slices = [IoSlice::new(&[]); SLICE_COUNT];
                 let mut count = 0;
@@ -100,6 +107,14 @@ impl Output {
             self.segments = VecDeque::new();
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// A tail that is appended to before it was written to its end would grow for ever.
+    fn compact_tail(&mut self) {
+        if self.tail_written_len > COMPACT_LEN.max(self.tail.len() / 2) {
+            self.tail.drain(..self.tail_written_len);
+            self.tail_written_len = 0;
+        }
     }
 
     fn advance(&mut self, mut len: usize) {

@@ -8,7 +8,7 @@ use sockeye_websocket::{
         server::{Request, RequestDecoder, Response},
     },
 };
-use std::time::Duration;
+use std::{io, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::timeout,
@@ -86,7 +86,8 @@ impl Acceptor {
     /// Accepts the connection on `stream`.
     ///
     /// # Errors
-    /// When the client sends no correct request in time (it is told what is wrong), or the transport fails.
+    /// When the client sends no correct request in time, or the transport fails. A request that is wrong is answered
+    /// with what is wrong, and the client has [`Options::close_timeout`] to take that.
     pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> Result<WebSocket<S>, Error> {
         self.accept_with(stream, |_| Ok(())).await
     }
@@ -101,23 +102,25 @@ impl Acceptor {
         mut stream: S,
         judge: impl FnOnce(&Request<'_>) -> Result<(), Response>,
     ) -> Result<WebSocket<S>, Error> {
+        let mut input = BytesMut::new();
         let handshake = async {
-            let mut input = BytesMut::new();
             let mut output = Vec::new();
             let result = self.read_request(&mut stream, &mut input, &mut output, judge).await;
-            if !output.is_empty() {
-                stream.write_all(&output).await?;
-                stream.flush().await?;
-            }
-            if result.is_err() && !output.is_empty() {
-                // Ends our half first, so that the client gets the answer before a reset.
-                stream.shutdown().await?;
-            }
-            result.map(|()| input)
+            stream.write_all(&output).await?;
+            stream.flush().await?;
+            result
         };
-        let input =
-            timeout(self.handshake_timeout, handshake).await.map_err(|_| Error::HandshakeTimeout)??;
-        Ok(WebSocket::from_handshaken(stream, Role::Server, &input, &self.options))
+        match timeout(self.handshake_timeout, handshake).await.unwrap_or(Err(Error::HandshakeTimeout)) {
+            Ok(()) => Ok(WebSocket::from_handshaken(stream, Role::Server, &input, &self.options)),
+            Err(error) => {
+                drop(input);
+                if matches!(&error, Error::Handshake(error) if *error != HandshakeError::UnexpectedEof) {
+                    // The client may be sending still. That the answer cannot reach it is no error of its own.
+                    let _ = timeout(self.options.close_timeout, see_off(&mut stream)).await;
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Reads the request and writes the answer to `output`; `input` keeps what follows the request.
@@ -164,6 +167,20 @@ impl Acceptor {
             None => response,
         })
     }
+}
+
+/// How much is read at once of what a refused client still sends.
+const DISCARD_LEN: usize = 4 * 1024;
+
+/// Ends our half and reads until the client ends its own: a reset for bytes that nobody read would destroy the answer
+/// on its way.
+async fn see_off<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> io::Result<()> {
+    stream.shutdown().await?;
+    let mut discarded = BytesMut::with_capacity(DISCARD_LEN);
+    while stream.read_buf(&mut discarded).await? > 0 {
+        discarded.clear();
+    }
+    Ok(())
 }
 
 impl Default for Acceptor {

@@ -10,8 +10,6 @@
 //! one write per batch of messages that one read brought.
 
 use bytes::{Buf, BytesMut};
-use futures_core::Stream;
-use futures_sink::Sink;
 use sockeye_websocket::{
     CloseFrame, CloseState, Config, Connection, Event, Message, MessageKind, Prepared, Role, SendError,
 };
@@ -27,7 +25,11 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use crate::{Error, buffer, output::Output};
+use crate::{
+    Error, buffer,
+    output::Output,
+    wakers::{Half, Wakers},
+};
 
 /// Limits and deadlines of a connection.
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +52,7 @@ impl Default for Options {
 
 /// An open WebSocket connection over the transport `S`.
 ///
-/// It is a [`Stream`] and a [`Sink`] of [`Message`] as well; the inherent methods need no extension traits and
+/// It is a [`Stream`](futures_core::Stream) and a [`Sink`](futures_sink::Sink) of [`Message`] as well; the inherent methods need no extension traits and
 /// say what they do. Pings are answered and the closing handshake is finished while the caller receives.
 #[derive(Debug)]
 pub struct WebSocket<S> {
@@ -58,6 +60,9 @@ pub struct WebSocket<S> {
     connection: Connection,
     input: BytesMut,
     output: Output,
+    /// Whether the transport took bytes that it may still hold.
+    unflushed: bool,
+    wakers: Wakers,
     max_output_len: usize,
     close_timeout: Duration,
     deadline: Option<Pin<Box<Sleep>>>,
@@ -94,6 +99,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             connection,
             input: BytesMut::from(received),
             output: Output::default(),
+            unflushed: false,
+            wakers: Wakers::default(),
             max_output_len: options.max_output_len,
             close_timeout: options.close_timeout,
             deadline: None,
@@ -117,20 +124,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// [`receive`](Self::receive) for hand-written futures.
     pub fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message, Error>>> {
-        loop {
-            if !self.input.is_empty() {
-                match self.connection.receive_message(&mut self.input, self.output.tail()) {
-                    Ok(Some(message)) => return Poll::Ready(Some(Ok(message))),
-                    Ok(None) => {}
-                    Err(error) => self.failure = Some(Box::new(error.into())),
-                }
-            }
-            match ready!(self.poll_more(cx)) {
-                Some(Ok(())) => {}
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                None => return Poll::Ready(None),
-            }
-        }
+        self.poll_half(Half::Receive, cx, |this, cx| {
+            this.poll_input(cx, |this| {
+                let message = this.connection.receive_message(&mut this.input, this.output.tail());
+                message.unwrap_or_else(|error| this.fail(error.into()))
+            })
+        })
     }
 
     /// Receives without owning: `take` sees every event as it lies in the read buffer, and what it returns as
@@ -143,23 +142,57 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         cx: &mut Context<'_>,
         mut take: impl FnMut(Event<'_>) -> Option<T>,
     ) -> Poll<Option<Result<T, Error>>> {
-        loop {
-            if !self.input.is_empty() {
-                let mut events = self.connection.receive(&mut self.input, self.output.tail());
-                let mut taken = None;
+        self.poll_half(Half::Receive, cx, |this, cx| {
+            this.poll_input(cx, |this| {
+                let mut events = this.connection.receive(&mut this.input, this.output.tail());
+                let (mut taken, mut failure) = (None, None);
                 while taken.is_none()
                     && let Some(event) = events.next()
                 {
                     match event {
                         Ok(event) => taken = take(event),
-                        Err(error) => self.failure = Some(Box::new(error.into())),
+                        Err(error) => failure = Some(error),
                     }
                 }
                 let consumed_len = events.consumed_len();
-                self.input.advance(consumed_len);
-                if let Some(taken) = taken {
-                    return Poll::Ready(Some(Ok(taken)));
+                this.input.advance(consumed_len);
+                failure.map_or(taken, |error| this.fail(error.into()))
+            })
+        })
+    }
+
+    /// Polls for one half of the socket such that a task which waits for the other half is not forgotten.
+    fn poll_half<T>(
+        &mut self,
+        half: Half,
+        cx: &Context<'_>,
+        poll: impl FnOnce(&mut Self, &mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        let both = self.wakers.both(half, cx.waker());
+        let poll = poll(self, &mut Context::from_waker(both.as_ref().unwrap_or_else(|| cx.waker())));
+        if poll.is_pending() {
+            self.wakers.wait(half, cx.waker());
+        } else {
+            self.wakers.done(half);
+        }
+        poll
+    }
+
+    /// Hands the input to `take`, with more and more of it, until it takes something out of it.
+    fn poll_input<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut take: impl FnMut(&mut Self) -> Option<T>,
+    ) -> Poll<Option<Result<T, Error>>> {
+        loop {
+            if !self.input.is_empty()
+                && let Some(taken) = take(self)
+            {
+                if self.connection.is_closed() {
+                    // The peer's Close is answered even if the caller stops here. Failing is told by the next call.
+                    let _ = self.poll_write(cx);
                 }
+                return Poll::Ready(Some(Ok(taken)));
             }
             match ready!(self.poll_more(cx)) {
                 Some(Ok(())) => {}
@@ -167,6 +200,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
                 None => return Poll::Ready(None),
             }
         }
+    }
+
+    /// Keeps `error` until the transport is ended.
+    fn fail<T>(&mut self, error: Error) -> Option<T> {
+        self.failure = Some(Box::new(error));
+        None
     }
 
     /// Waits for more input, having flushed what waits; `None` when there will be none.
@@ -179,13 +218,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             return Poll::Ready(self.failure.take().map(|error| Err(*error)));
         }
         // A peer that does not read may still send: a pending write does not keep us from reading.
-        if let Poll::Ready(Err(error)) = self.poll_write(cx) {
-            return self.end_with(error.into());
-        }
+        let written = self.poll_write(cx);
         if self.connection.close_expected() && self.poll_deadline(cx).is_ready() {
             return self.end_with(Error::CloseTimeout);
         }
-        match ready!(self.poll_read(cx)) {
+        let read = self.poll_read(cx);
+        if let Poll::Ready(Err(error)) = written
+            && !matches!(read, Poll::Ready(Ok(1..)))
+        {
+            // Not before all that the peer sent is received: it may say why the peer went.
+            return self.end_with(error.into());
+        }
+        match ready!(read) {
             Ok(0) => {
                 buffer::give({
                     self.input.clear();
@@ -209,12 +253,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Reads into the input, which has a buffer only while there is something in it or a read may bring it.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.input.is_empty() {
-            if self.input.capacity() < buffer::READ_LEN {
+            if !self.input.try_reclaim(buffer::READ_LEN) {
                 self.input = buffer::take();
             }
-        } else {
+        } else if self.input.capacity() - self.input.len() < buffer::MIN_READ_LEN {
+            // Not before the room that there is has been filled: the frame's length is only a claim.
             let missing_len = self.connection.missing_len(self.input.len());
-            self.input.reserve(missing_len.clamp(buffer::READ_LEN / 16, buffer::MAX_RESERVE_LEN));
+            self.input.reserve(missing_len.clamp(buffer::MIN_READ_LEN, buffer::MAX_RESERVE_LEN));
         }
         let poll = pin!(self.stream.read_buf(&mut self.input)).poll(cx);
         if self.input.is_empty() {
@@ -223,14 +268,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         poll
     }
 
+    /// Writes and flushes what waits.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
+            self.unflushed |= !self.output.is_empty();
             ready!(self.output.poll_write(&mut self.stream, cx))?;
             self.connection.resume(self.output.tail());
             if self.output.is_empty() {
-                return Poll::Ready(Ok(()));
+                break;
             }
         }
+        if self.unflushed {
+            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Ends the transport after the codec is done with it: flush, end the sending half, and see the peer off.
@@ -243,21 +295,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
                 Poll::Ready(Ok(())) => Pin::new(&mut self.stream).poll_shutdown(cx),
                 other => other,
             };
-            // The messages are over: that the peer is gone already is no error any more.
-            self.phase = match ready!(done) {
-                Ok(()) if self.lingers() => Phase::Lingering,
-                _ => Phase::Ended,
+            self.phase = match done {
+                Poll::Ready(Ok(())) if self.lingers() => Phase::Lingering,
+                // The messages are over: that the peer is gone already is no error any more.
+                Poll::Ready(_) => Phase::Ended,
+                Poll::Pending => {
+                    if self.lingers() {
+                        // A peer that writes all it has before it reads would never take our Close otherwise.
+                        let _ = self.poll_discard(cx);
+                    }
+                    return Poll::Pending;
+                }
             };
         }
-        while self.phase == Phase::Lingering {
-            self.input.clear();
-            if !matches!(ready!(self.poll_read(cx)), Ok(1..)) {
-                self.phase = Phase::Ended;
-            }
+        if self.phase == Phase::Lingering {
+            ready!(self.poll_discard(cx));
+            self.phase = Phase::Ended;
         }
         self.input = BytesMut::new();
         self.deadline = None;
         Poll::Ready(())
+    }
+
+    /// Reads and discards until the peer ends its half.
+    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            self.input.clear();
+            if !matches!(ready!(self.poll_read(cx)), Ok(1..)) {
+                return Poll::Ready(());
+            }
+        }
     }
 
     /// §7.1.1: the server closes the transport first, so a client waits for it. Whoever failed the connection waits
@@ -309,8 +376,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// # Errors
     /// As [`flush`](Self::flush).
     pub fn poll_flush_output(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        ready!(self.poll_write(cx))?;
-        Pin::new(&mut self.stream).poll_flush(cx).map_err(Error::Io)
+        self.poll_half(Half::Send, cx, |this, cx| this.poll_write(cx).map_err(Error::Io))
     }
 
     /// Waits until fewer than [`Options::max_output_len`] bytes are queued.
@@ -318,10 +384,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// # Errors
     /// As [`flush`](Self::flush).
     pub fn poll_send_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        if self.output.len() >= self.max_output_len {
-            ready!(self.poll_write(cx))?;
+        if self.output.len() < self.max_output_len {
+            return Poll::Ready(Ok(()));
         }
-        Poll::Ready(Ok(()))
+        self.poll_flush_output(cx)
     }
 
     /// Queues a message at once, however much is queued already: [`queued_len`](Self::queued_len) tells.
@@ -380,11 +446,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         poll_fn(|cx| self.poll_close_handshake(cx)).await
     }
 
-    fn poll_close_handshake(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        while let Some(message) = ready!(self.poll_receive(cx)) {
-            message?;
-        }
-        Poll::Ready(Ok(()))
+    pub(crate) fn poll_close_handshake(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_half(Half::Send, cx, |this, cx| {
+            let end = ready!(this.poll_input(cx, |this| {
+                loop {
+                    match this.connection.receive_message(&mut this.input, this.output.tail()) {
+                        Ok(Some(_)) => {}
+                        Ok(None) => return None,
+                        Err(error) => return this.fail(error.into()),
+                    }
+                }
+            }));
+            Poll::Ready(end.unwrap_or(Ok(())))
+        })
     }
 
     /// Queues a Close frame; nothing can be sent after it.
@@ -409,37 +483,5 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// The transport. What is read from or written to it directly is missing in the protocol.
     pub const fn get_mut(&mut self) -> &mut S {
         &mut self.stream
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Stream for WebSocket<S> {
-    type Item = Result<Message, Error>;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.get_mut().poll_receive(cx)
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Message> for WebSocket<S> {
-    type Error = Error;
-
-    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.get_mut().poll_send_ready(cx)
-    }
-
-    fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
-        self.get_mut().queue(&message)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.get_mut().poll_flush_output(cx)
-    }
-
-    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let this = self.get_mut();
-        if this.connection.close_state() == CloseState::Open {
-            this.start_close(None)?;
-        }
-        this.poll_close_handshake(cx)
     }
 }

@@ -68,3 +68,8 @@ pub use opcode::OpCode;
 pub use prepared::Prepared;
 pub use receive::{Event, Receive};
 pub use utf8::{InvalidUtf8, Utf8Validator};
+
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

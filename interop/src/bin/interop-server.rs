@@ -1,7 +1,7 @@
 //! The server under test of `CONTRACT.md`, built on this workspace.
 
 use bytes::Bytes;
-use serde::ser::SerializeSeq;
+use serde::{Serialize, ser::SerializeSeq};
 use serde_json::{Value, json, value::RawValue};
 use sockeye::{
     Auth, Broadcast, Config, ConnectError, Data, DisconnectReason, EmitError, EventArgs, EventName, Io,
@@ -27,10 +27,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         if auth["token"] == "secret" {
             return Ok(());
         }
-        Err(ConnectError::new("unauthorized").with_data(json!({ "status": 401, "hint": "token" })))
+        Err(ConnectError::new("unauthorized").with_data(Refusal { status: 401, hint: "token" }))
     });
 
     let server = Server::bind(("127.0.0.1", number("PORT", 0))).await?;
+    let server = server.header_timeout(Duration::from_millis(number("HEAD_TIMEOUT", 10_000)));
     println!("listening {}", server.local_addr()?);
     let mut terminated = signal(SignalKind::terminate())?;
     tokio::select! {
@@ -38,6 +39,19 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         _ = terminated.recv() => io.close(Duration::from_secs(1)).await,
     }
     Ok(())
+}
+
+#[derive(Serialize)]
+struct Refusal {
+    status: u16,
+    hint: &'static str,
+}
+
+#[derive(Serialize)]
+struct Welcome<'a> {
+    namespace: &'a str,
+    auth: Value,
+    recovered: bool,
 }
 
 fn number<T: std::str::FromStr>(name: &str, default: T) -> T {
@@ -63,8 +77,7 @@ fn rooms(socket: &Socket) -> Vec<String> {
 fn handle(namespace: &Namespace, observer: &Namespace) {
     namespace.on_connection(async |socket: Socket, Auth(auth): Auth<Option<Value>>| {
         let auth = auth.unwrap_or_else(|| json!({}));
-        let welcome = json!({ "namespace": socket.namespace_name(), "auth": auth, "recovered": false });
-        socket.emit("welcome", welcome)
+        socket.emit("welcome", &Welcome { namespace: socket.namespace_name(), auth, recovered: false })
     });
     let observer = observer.clone();
     namespace.on_disconnecting(move |socket: Socket, reason: DisconnectReason| {
