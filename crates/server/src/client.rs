@@ -285,6 +285,14 @@ impl Client {
         self.work.push_back(Work::Remove { socket, reason });
     }
 
+    /// The application disconnects all sockets of the client.
+    pub(crate) fn disconnect_all(&mut self) {
+        while let Some(socket) = self.sockets.last().cloned() {
+            socket.send_disconnect();
+            self.leave(socket.namespace(), DisconnectReason::ServerNamespaceDisconnect);
+        }
+    }
+
     fn remove(&mut self, socket: &Socket, reason: DisconnectReason) {
         socket.namespace().remove(socket);
         debug!(target: "sockeye::socket", reason = %reason, "socket disconnected");

@@ -1,6 +1,7 @@
 //! Errors, by blame.
 
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 use sockeye_socketio::{ArgsError, EncodeError};
 use std::{error::Error, fmt};
 
@@ -59,10 +60,10 @@ impl fmt::Display for AckError {
 impl Error for AckError {}
 
 /// Refuses a client's connection to a namespace: what its `connect_error` event gets.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct ConnectError {
     pub(crate) message: String,
-    pub(crate) data: Option<Value>,
+    pub(crate) data: Option<Box<RawValue>>,
 }
 
 impl ConnectError {
@@ -71,10 +72,11 @@ impl ConnectError {
         Self { message: message.into(), data: None }
     }
 
-    /// Adds details: `error.data` of the client.
+    /// Adds details: `error.data` of the client. What cannot be serialized (such as a map whose keys are no strings) is
+    /// left out.
     #[must_use]
-    pub fn with_data(mut self, data: impl Into<Value>) -> Self {
-        self.data = Some(data.into());
+    pub fn with_data(mut self, data: impl Serialize) -> Self {
+        self.data = to_raw_value(&data).ok();
         self
     }
 }

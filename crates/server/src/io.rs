@@ -97,7 +97,7 @@ impl Io {
         self.inner.closing.store(true, Ordering::Release);
         debug!(target: "sockeye::engine", "server shutting down");
         for mailbox in self.inner.engine.registry.all() {
-            mailbox.command(Command::Close);
+            mailbox.command(Command::ShutDown);
         }
         let drained = async {
             while self.client_count() > 0 {

@@ -11,9 +11,6 @@ use tower_service::Service;
 
 use crate::{Io, RemoteAddr, trace::debug};
 
-/// How long a client may take to send the head of a request.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// How long to wait when the system has no more descriptors for new connections.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -31,6 +28,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// ```
 pub struct Server {
     listener: TcpListener,
+    header_timeout: Duration,
 }
 
 impl Server {
@@ -39,12 +37,19 @@ impl Server {
     /// # Errors
     /// When the address cannot be listened on.
     pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
-        Ok(Self { listener: TcpListener::bind(address).await? })
+        Ok(Self::from_listener(TcpListener::bind(address).await?))
     }
 
     /// A server on a socket that listens already.
     pub const fn from_listener(listener: TcpListener) -> Self {
-        Self { listener }
+        Self { listener, header_timeout: Duration::from_secs(10) }
+    }
+
+    /// How long a client may take to send the head of a request. Default 10 s; then its connection is dropped.
+    #[must_use]
+    pub const fn header_timeout(mut self, timeout: Duration) -> Self {
+        self.header_timeout = timeout;
+        self
     }
 
     /// Where it listens.
@@ -99,7 +104,7 @@ impl Server {
                 });
                 let connection = http1::Builder::new()
                     .timer(TokioTimer::new())
-                    .header_read_timeout(HEADER_TIMEOUT)
+                    .header_read_timeout(self.header_timeout)
                     .serve_connection(TokioIo::new(stream), service)
                     .with_upgrades();
                 if let Err(error) = pin!(connection).await {

@@ -238,19 +238,21 @@ impl Socket {
     /// Disconnects the client from the namespace; with `close` the whole connection, and with it all its namespaces.
     /// From now on events of the client are dropped.
     pub fn disconnect(&self, close: bool) {
-        if !matches!(*self.inner.state.lock(), State::Connected) {
-            if close {
-                self.inner.mailbox.command(Command::Close);
-            }
-            return;
-        }
-        if let Ok(packet) = Outgoing::encode(|out, _| encode_disconnect(out, self.namespace_name())) {
-            self.inner.mailbox.push(&packet, false);
-        }
-        self.set_disconnected();
-        self.inner.mailbox.command(Command::Leave(self.inner.namespace.clone()));
         if close {
             self.inner.mailbox.command(Command::Close);
+        } else if self.is_connected() {
+            self.send_disconnect();
+            self.inner.mailbox.command(Command::Leave(self.inner.namespace.clone()));
+        }
+        if self.is_connected() {
+            self.set_disconnected();
+        }
+    }
+
+    /// Tells the client that the server disconnected it.
+    pub(crate) fn send_disconnect(&self) {
+        if let Ok(packet) = Outgoing::encode(|out, _| encode_disconnect(out, self.namespace_name())) {
+            self.inner.mailbox.push(&packet, false);
         }
     }
 

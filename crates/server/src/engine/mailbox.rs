@@ -30,8 +30,10 @@ pub(crate) enum Command {
     Fail(CloseReason),
     /// The application disconnects the socket of a namespace.
     Leave(Arc<NamespaceInner>),
-    /// The application closes the connection, after its sockets were disconnected.
+    /// The application disconnects all sockets of the client and closes the connection.
     Close,
+    /// The server shuts down.
+    ShutDown,
 }
 
 /// Whether a packet was taken.

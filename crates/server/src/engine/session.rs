@@ -173,7 +173,14 @@ impl SessionTask {
                 Command::Leave(namespace) => {
                     self.client.leave(&namespace, DisconnectReason::ServerNamespaceDisconnect);
                 }
-                Command::Close => self.session.close(now),
+                Command::Close => {
+                    self.client.disconnect_all();
+                    self.close_session(now);
+                }
+                Command::ShutDown => {
+                    self.client.close(DisconnectReason::Transport(CloseReason::ServerShuttingDown), now);
+                    self.close_session(now);
+                }
             }
         }
         any
@@ -304,14 +311,7 @@ impl SessionTask {
                     }
                 }
                 Transmit::Noop => self.answer_poll(vec![PacketType::Noop.digit()]),
-                Transmit::Close => {
-                    let mut body = self.poll_body();
-                    if !body.is_empty() {
-                        body.push(0x1E);
-                    }
-                    body.push(PacketType::Close.digit());
-                    self.answer_poll(body);
-                }
+                Transmit::Close => self.answer_poll(vec![PacketType::Close.digit()]),
             }
         }
         while let Some(event) = self.session.poll_event() {
@@ -348,17 +348,7 @@ impl SessionTask {
             }
             Carrier::Polling(Some(_)) => {
                 let body = self.poll_body();
-                if matches!(self.session.state(), sockeye_engineio::SessionState::Closing)
-                    && !self.mailbox.has_packets()
-                {
-                    let mut body = body;
-                    body.push(0x1E);
-                    body.push(PacketType::Close.digit());
-                    self.answer_poll(body);
-                    self.session.handle_transport_closed(CloseReason::ForcedClose, now);
-                } else {
-                    self.answer_poll(body);
-                }
+                self.answer_poll(body);
                 true
             }
             Carrier::WebSocket(websocket) => {
@@ -420,11 +410,21 @@ impl SessionTask {
     /// The client broke Socket.IO's rules: its sockets disconnect, and the connection closes.
     fn close_for(&mut self, violation: Violation, now: Duration) {
         debug!(target: "sockeye::socket", violation = %violation, "closing the connection");
-        self.session.close(now);
+        self.close_session(now);
         if !self.session.is_closed() {
             // On polling the end has to wait for a GET; the sockets do not.
             self.client.close(DisconnectReason::ForcedServerClose, now);
         }
+    }
+
+    /// Closes the session. On polling what is queued goes out first, and the close packet with the next GET: clients
+    /// that get both at once see the close before the packets.
+    fn close_session(&mut self, now: Duration) {
+        if matches!(self.transport, Carrier::Polling(Some(_))) && self.mailbox.has_packets() {
+            let body = self.poll_body();
+            self.answer_poll(body);
+        }
+        self.session.close(now);
     }
 
     /// The session is closed: ends everything but the closing handshake of the WebSocket.
