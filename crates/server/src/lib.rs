@@ -22,6 +22,10 @@
 //! documentation explains this crate as well; [`handler`] tells what handlers take and return.
 #![forbid(unsafe_code)]
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod ack;
 mod broadcast;
 mod client;
