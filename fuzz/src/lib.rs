@@ -1,0 +1,6 @@
+//! What the fuzz targets share: slow models that are obviously right, written from the specifications and
+//! without a look at how the crates do it.
+
+pub mod json;
+pub mod socketio;
+pub mod websocket;
