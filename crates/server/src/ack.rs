@@ -222,3 +222,63 @@ impl Ack {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Handshake, engine::Mailbox, namespace::NamespaceInner};
+    use http::Request;
+    use sockeye_engineio::Transport;
+
+    fn connected() -> Socket {
+        let namespace = NamespaceInner::new("/", Arc::default(), None);
+        let mailbox = Arc::new(Mailbox::new(Transport::WebSocket, 1 << 20));
+        let handshake = Arc::new(Handshake::new(Request::new(()).into_parts().0));
+        let socket = Socket::new(namespace, mailbox, handshake, ByteString::new());
+        socket.set_connected();
+        socket
+    }
+
+    fn waiting_count(socket: &Socket) -> usize {
+        socket.acks().waiting.lock().senders.len()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn acknowledgement_that_times_out_is_forgotten() {
+        let socket = connected();
+        let timeout = Duration::from_secs(5);
+        let ask = socket.timeout(timeout).emit_with_ack::<u8, _>("ask", ());
+        assert_eq!(waiting_count(&socket), 1);
+        let start = tokio::time::Instant::now();
+        assert!(matches!(ask.await, Err(AckError::Timeout)));
+        assert!((timeout..timeout + Duration::from_millis(2)).contains(&start.elapsed()));
+        assert_eq!(waiting_count(&socket), 0);
+    }
+
+    #[tokio::test]
+    async fn dropped_acknowledgement_is_forgotten_and_an_answered_one_too() {
+        let socket = connected();
+        drop(socket.emit_with_ack::<u8, _>("ask", ()));
+        assert_eq!(waiting_count(&socket), 0);
+        let ask = socket.emit_with_ack::<u8, _>("ask", ());
+        socket.acks().resolve(0, "[1]", &[]);
+        socket.acks().resolve(1, "[2]", &[]);
+        socket.acks().resolve(1, "[3]", &[]);
+        assert_eq!(ask.await.unwrap(), 2);
+        assert_eq!(waiting_count(&socket), 0);
+    }
+
+    #[tokio::test]
+    async fn event_that_is_not_sent_waits_for_nothing() {
+        let socket = connected();
+        let ask = socket.emit_with_ack::<u8, _>("disconnect", ());
+        assert_eq!(waiting_count(&socket), 0);
+        assert!(matches!(ask.await, Err(AckError::Emit(EmitError::Encode(_)))));
+        let ask = socket.emit_with_ack::<u8, _>("ask", ());
+        socket.acks().fail();
+        assert!(matches!(ask.await, Err(AckError::Disconnected)));
+        let late = socket.emit_with_ack::<u8, _>("ask", ());
+        assert!(matches!(late.await, Err(AckError::Emit(EmitError::Disconnected))));
+        assert_eq!(waiting_count(&socket), 0);
+    }
+}

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use sockeye_adapter::BoxFuture;
+use sockeye_engineio::CloseReason;
 use sockeye_socketio::{
     Assembler, AssemblerLimits, DecodeError, Limits, Packet, PacketType, encode_connect_error,
     encode_connect_reply,
@@ -39,6 +40,16 @@ pub(crate) enum Violation {
     State,
     /// No namespace was joined in time.
     ConnectTimeout,
+}
+
+impl Violation {
+    /// What the sockets are told when the connection cannot close at once.
+    pub(crate) const fn reason(&self) -> DisconnectReason {
+        match self {
+            Self::Packet(_) => DisconnectReason::Transport(CloseReason::ForcedClose),
+            Self::State | Self::ConnectTimeout => DisconnectReason::ForcedServerClose,
+        }
+    }
 }
 
 impl fmt::Display for Violation {
@@ -87,6 +98,8 @@ pub(crate) struct Client {
     sockets: Vec<Socket>,
     /// The namespaces whose middleware runs.
     joining: Vec<Arc<NamespaceInner>>,
+    /// The namespaces that the server disconnected: what the client sent before it knew is dropped.
+    left: Vec<Arc<NamespaceInner>>,
     assembler: Assembler,
     work: VecDeque<Work>,
     running: FuturesUnordered<BoxFuture<'static, Outcome>>,
@@ -110,6 +123,7 @@ impl Client {
             handshake,
             sockets: Vec::new(),
             joining: Vec::new(),
+            left: Vec::new(),
             assembler: Assembler::new(limits),
             work: VecDeque::new(),
             running: FuturesUnordered::new(),
@@ -161,7 +175,7 @@ impl Client {
             return self.connect(packet);
         }
         let socket = self.sockets.iter().find(|socket| socket.namespace().name() == packet.namespace);
-        let Some(socket) = socket.cloned() else { return Err(Violation::State) };
+        let Some(socket) = socket.cloned() else { return self.late(packet) };
         match packet.packet_type {
             PacketType::Event | PacketType::BinaryEvent => self.event(&socket, packet, attachments),
             PacketType::Ack | PacketType::BinaryAck => {
@@ -172,11 +186,20 @@ impl Client {
                 Ok(())
             }
             PacketType::Disconnect => {
-                self.leave(socket.namespace(), DisconnectReason::ClientNamespaceDisconnect);
+                self.leave(&socket, DisconnectReason::ClientNamespaceDisconnect);
                 Ok(())
             }
             PacketType::Connect | PacketType::ConnectError => Err(Violation::State),
         }
+    }
+
+    /// A packet for a namespace that the client is not in. It is no fault of a client that the server disconnected and
+    /// that does not know yet.
+    fn late(&self, packet: &Packet<'_>) -> Result<(), Violation> {
+        if !self.left.iter().any(|namespace| namespace.name() == packet.namespace) {
+            return Err(Violation::State);
+        }
+        Ok(packet.validate()?)
     }
 
     fn event(
@@ -187,12 +210,13 @@ impl Client {
     ) -> Result<(), Violation> {
         if !socket.is_connected() {
             // Disconnected by the server; the client does not know yet.
-            return Ok(());
+            return Ok(packet.validate()?);
         }
         let event = packet.event()?;
         let args = event.args.with_attachments(attachments);
         let context = EventContext::new(socket, &event.name, args, packet.ack_id);
         let handlers = socket.namespace().handlers_of(socket, &event.name);
+        let work_count = self.work.len();
         context.set_observed(true);
         for handler in &handlers.any {
             self.start(socket, || handler.call(&context));
@@ -201,8 +225,7 @@ impl Client {
         for handler in &handlers.named {
             self.start(socket, || handler.call(&context));
         }
-        context.finish()?;
-        Ok(())
+        Ok(context.finish().inspect_err(|_| self.work.truncate(work_count))?)
     }
 
     fn connect(&mut self, packet: &Packet<'_>) -> Result<(), Violation> {
@@ -212,6 +235,7 @@ impl Client {
         if joined.chain(self.joining.iter().map(|namespace| namespace.name())).any(|joined| joined == name) {
             return Err(Violation::State);
         }
+        self.left.retain(|namespace| namespace.name() != name);
         let Some(namespace) = self.io.namespace(name) else {
             self.refuse(name, &ConnectError::new("Invalid namespace"));
             return Ok(());
@@ -273,12 +297,14 @@ impl Client {
 
     /// Takes the client's socket out of a namespace: `disconnecting` handlers while it is in its rooms, then
     /// `disconnect` handlers.
-    pub(crate) fn leave(&mut self, namespace: &Arc<NamespaceInner>, reason: DisconnectReason) {
-        let at = self.sockets.iter().position(|socket| Arc::ptr_eq(socket.namespace(), namespace));
-        let Some(at) = at else { return };
+    pub(crate) fn leave(&mut self, socket: &Socket, reason: DisconnectReason) {
+        let Some(at) = self.sockets.iter().position(|joined| joined == socket) else { return };
         let socket = self.sockets.swap_remove(at);
         socket.set_disconnected();
-        for handler in namespace.disconnecting_handlers() {
+        if reason == DisconnectReason::ServerNamespaceDisconnect {
+            self.left.push(socket.namespace().clone());
+        }
+        for handler in socket.namespace().disconnecting_handlers() {
             let context = DisconnectContext::new(&socket, reason);
             self.start(&socket, || handler.call(&context));
         }
@@ -289,7 +315,7 @@ impl Client {
     pub(crate) fn disconnect_all(&mut self) {
         while let Some(socket) = self.sockets.last().cloned() {
             socket.send_disconnect();
-            self.leave(socket.namespace(), DisconnectReason::ServerNamespaceDisconnect);
+            self.leave(&socket, DisconnectReason::ServerNamespaceDisconnect);
         }
     }
 
@@ -301,6 +327,7 @@ impl Client {
             self.start(socket, || handler.call(&context));
         }
         socket.acks().fail();
+        socket.clear_handlers();
     }
 
     /// Calls a handler; its future has its turn after what is queued already.
@@ -378,9 +405,8 @@ impl Client {
     pub(crate) fn close(&mut self, reason: DisconnectReason, _now: Duration) {
         self.closed = true;
         self.connect_deadline = None;
-        while let Some(socket) = self.sockets.last() {
-            let namespace = socket.namespace().clone();
-            self.leave(&namespace, reason);
+        while let Some(socket) = self.sockets.last().cloned() {
+            self.leave(&socket, reason);
         }
     }
 
@@ -401,6 +427,7 @@ impl Client {
             socket.set_disconnected();
             socket.namespace().remove(&socket);
             socket.acks().fail();
+            socket.clear_handlers();
         }
     }
 }

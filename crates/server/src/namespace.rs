@@ -9,6 +9,7 @@ use sockeye_socketio::EventArgs;
 use std::{
     collections::HashMap,
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, OnceLock, Weak,
         atomic::{AtomicU64, Ordering},
@@ -314,7 +315,8 @@ impl NamespaceInner {
     pub(crate) fn report(&self, socket: &Socket, error: &HandlerError) {
         let handle = self.handlers.read().error.clone();
         if let Some(handle) = handle {
-            handle(socket, error);
+            // There is nobody left to tell of its panic.
+            let _ = catch_unwind(AssertUnwindSafe(|| handle(socket, error)));
         }
     }
 

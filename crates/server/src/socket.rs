@@ -217,12 +217,26 @@ impl Socket {
     /// When `event` is a reserved name.
     pub fn on<M: 'static>(&self, event: &str, handler: impl EventHandler<M>) {
         check_event_name(event);
-        self.inner.handlers.write().get_or_insert_default().add(event, erase_event(handler));
+        self.add_handler(|handlers| handlers.add(event, erase_event(handler)));
     }
 
     /// Observes all events of this client alone, as [`Namespace::on_any`](crate::Namespace::on_any).
     pub fn on_any<M: 'static>(&self, handler: impl EventHandler<M>) {
-        self.inner.handlers.write().get_or_insert_default().add_any(erase_event(handler));
+        self.add_handler(|handlers| handlers.add_any(erase_event(handler)));
+    }
+
+    fn add_handler(&self, add: impl FnOnce(&mut EventHandlers)) {
+        let mut handlers = self.inner.handlers.write();
+        // Nothing comes to a socket that is disconnected, and nothing would drop the handler any more.
+        if !matches!(*self.inner.state.lock(), State::Disconnected) {
+            add(handlers.get_or_insert_default());
+        }
+    }
+
+    /// Drops the handlers of a disconnected socket: they may hold it.
+    pub(crate) fn clear_handlers(&self) {
+        let handlers = self.inner.handlers.write().take();
+        drop(handlers);
     }
 
     /// Keeps something with the socket; one value per type. Returns what it replaces.
@@ -242,7 +256,7 @@ impl Socket {
             self.inner.mailbox.command(Command::Close);
         } else if self.is_connected() {
             self.send_disconnect();
-            self.inner.mailbox.command(Command::Leave(self.inner.namespace.clone()));
+            self.inner.mailbox.command(Command::Leave(self.clone()));
         }
         if self.is_connected() {
             self.set_disconnected();

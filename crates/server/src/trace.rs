@@ -4,7 +4,7 @@
 pub(crate) use tracing::{debug, warn};
 
 #[cfg(not(feature = "tracing"))]
-macro_rules! ignore {
+macro_rules! discard {
     (target: $target:expr, $($field:ident = %$value:expr,)* $message:literal) => {{
         $(let _ = &$value;)*
     }};
@@ -12,4 +12,4 @@ macro_rules! ignore {
 }
 
 #[cfg(not(feature = "tracing"))]
-pub(crate) use {ignore as debug, ignore as warn};
+pub(crate) use {discard as debug, discard as warn};

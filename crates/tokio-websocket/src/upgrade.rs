@@ -20,9 +20,10 @@
 //! }
 //! ```
 
+use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
+use hyper_util::{rt::TokioIo, server::conn::auto};
 use sockeye_websocket::{
     Role,
     handshake::{HandshakeError, server::UpgradeRequest},
@@ -84,13 +85,21 @@ impl PendingUpgrade {
     /// [`Error::Io`] when the connection ends first, or is not hyper's own.
     pub async fn into_websocket(self, options: &Options) -> Result<WebSocket<UpgradedStream>, Error> {
         let upgraded = self.0.await.map_err(io::Error::other)?;
-        let (stream, received) = match upgraded.downcast::<TokioIo<TcpStream>>() {
-            Ok(parts) => (UpgradedStream(Inner::Tcp(parts.io.into_inner())), parts.read_buf),
-            Err(upgraded) => {
-                (UpgradedStream(Inner::Other(TokioIo::new(upgraded))), hyper::body::Bytes::new())
-            }
-        };
-        Ok(WebSocket::from_handshaken(stream, Role::Server, &received, options))
+        let (stream, received) = take_apart(upgraded);
+        Ok(WebSocket::from_handshaken(UpgradedStream(stream), Role::Server, &received, options))
+    }
+}
+
+/// The TCP stream that hyper was given, also by way of hyper-util's connections of either HTTP version, as under
+/// `axum::serve`; and what was read from it already.
+fn take_apart(upgraded: Upgraded) -> (Inner, Bytes) {
+    let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => return (Inner::Tcp(parts.io.into_inner()), parts.read_buf),
+        Err(upgraded) => upgraded,
+    };
+    match auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
+        Ok(parts) => (Inner::Tcp(parts.io.into_inner()), parts.read_buf),
+        Err(upgraded) => (Inner::Other(TokioIo::new(upgraded)), Bytes::new()),
     }
 }
 

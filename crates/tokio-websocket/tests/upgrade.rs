@@ -9,7 +9,10 @@ use hyper::{
     server::conn::http1,
     service::service_fn,
 };
-use hyper_util::rt::TokioIo;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
 use sockeye_tokio_websocket::{Connector, Error, Message, Options, Role, codec::OpCode, upgrade};
 use std::convert::Infallible;
 use support::{Peer, close_frame, frame, read_head, tcp_pair};
@@ -23,6 +26,21 @@ type Report = (String, Result<(), Error>);
 
 /// Serves one connection with hyper; upgraded ones echo.
 fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S) -> mpsc::UnboundedReceiver<Report> {
+    serve_by(stream, Hyper::Http1)
+}
+
+/// What of hyper serves.
+#[derive(Clone, Copy)]
+enum Hyper {
+    Http1,
+    /// hyper-util's connection of either HTTP version, as under `axum::serve`.
+    Auto,
+}
+
+fn serve_by<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    hyper: Hyper,
+) -> mpsc::UnboundedReceiver<Report> {
     let (reports, receiver) = mpsc::unbounded_channel();
     let service = service_fn(move |mut request: Request<Incoming>| {
         let reports = reports.clone();
@@ -45,7 +63,18 @@ fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S) -> mpsc:
             })
         }
     });
-    tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades());
+    let stream = TokioIo::new(stream);
+    match hyper {
+        Hyper::Http1 => {
+            tokio::spawn(http1::Builder::new().serve_connection(stream, service).with_upgrades());
+        }
+        Hyper::Auto => {
+            tokio::spawn(async move {
+                let builder = auto::Builder::new(TokioExecutor::new());
+                let _ = builder.serve_connection_with_upgrades(stream, service).await;
+            });
+        }
+    }
     receiver
 }
 
@@ -66,40 +95,44 @@ const REQUEST: &str = "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r
 
 #[tokio::test]
 async fn upgraded_tcp_connection_is_the_raw_stream_and_works() {
-    let (server, client) = tcp_pair().await;
-    let mut reports = serve(server);
-    let (mut socket, response) =
-        Connector::new().subprotocol("chat").handshake(client, "ws://localhost/").await.unwrap();
-    assert_eq!(response.subprotocol.as_deref(), Some("chat"));
-    for text in ["hello", &"é".repeat(100_000)] {
-        socket.send(text).await.unwrap();
-        assert_eq!(socket.receive().await.unwrap().unwrap(), Message::text(text));
+    for hyper in [Hyper::Http1, Hyper::Auto] {
+        let (server, client) = tcp_pair().await;
+        let mut reports = serve_by(server, hyper);
+        let (mut socket, response) =
+            Connector::new().subprotocol("chat").handshake(client, "ws://localhost/").await.unwrap();
+        assert_eq!(response.subprotocol.as_deref(), Some("chat"));
+        for text in ["hello", &"é".repeat(100_000)] {
+            socket.send(text).await.unwrap();
+            assert_eq!(socket.receive().await.unwrap().unwrap(), Message::text(text));
+        }
+        socket.close(None).await.unwrap();
+        let (view, result) = reports.recv().await.unwrap();
+        result.unwrap();
+        assert!(view.contains("Tcp(") && !view.contains("Upgraded {"), "{view}");
     }
-    socket.close(None).await.unwrap();
-    let (view, result) = reports.recv().await.unwrap();
-    result.unwrap();
-    assert!(view.contains("Tcp(") && !view.contains("Upgraded {"), "{view}");
 }
 
 #[tokio::test]
 async fn bytes_sent_together_with_the_request_arrive() {
-    let (server, mut client) = tcp_pair().await;
-    let mut reports = serve(server);
-    let mut bytes = REQUEST.as_bytes().to_vec();
-    bytes.extend(frame(Role::Server, OpCode::Text, b"early"));
-    bytes.extend(&frame(Role::Server, OpCode::Text, b"halved")[..7]);
-    client.write_all(&bytes).await.unwrap();
-    let head = read_head(&mut client).await;
-    assert!(head.starts_with("HTTP/1.1 101 Switching Protocols\r\n"), "{head}");
-    assert!(head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{head}");
-    let mut peer = Peer::new(client, Role::Server);
-    assert_eq!(peer.receive().await, Some((OpCode::Text, b"early".to_vec())));
-    peer.send_raw(&frame(Role::Server, OpCode::Text, b"halved")[7..]).await;
-    assert_eq!(peer.receive().await, Some((OpCode::Text, b"halved".to_vec())));
-    peer.send_raw(&close_frame(Role::Server, 1000)).await;
-    assert_eq!(peer.receive_close_code().await, Some(1000));
-    peer.assert_end().await;
-    reports.recv().await.unwrap().1.unwrap();
+    for hyper in [Hyper::Http1, Hyper::Auto] {
+        let (server, mut client) = tcp_pair().await;
+        let mut reports = serve_by(server, hyper);
+        let mut bytes = REQUEST.as_bytes().to_vec();
+        bytes.extend(frame(Role::Server, OpCode::Text, b"early"));
+        bytes.extend(&frame(Role::Server, OpCode::Text, b"halved")[..7]);
+        client.write_all(&bytes).await.unwrap();
+        let head = read_head(&mut client).await;
+        assert!(head.starts_with("HTTP/1.1 101 Switching Protocols\r\n"), "{head}");
+        assert!(head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{head}");
+        let mut peer = Peer::new(client, Role::Server);
+        assert_eq!(peer.receive().await, Some((OpCode::Text, b"early".to_vec())));
+        peer.send_raw(&frame(Role::Server, OpCode::Text, b"halved")[7..]).await;
+        assert_eq!(peer.receive().await, Some((OpCode::Text, b"halved".to_vec())));
+        peer.send_raw(&close_frame(Role::Server, 1000)).await;
+        assert_eq!(peer.receive_close_code().await, Some(1000));
+        peer.assert_end().await;
+        reports.recv().await.unwrap().1.unwrap();
+    }
 }
 
 #[tokio::test]

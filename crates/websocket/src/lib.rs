@@ -53,6 +53,9 @@ mod opcode;
 mod prepared;
 mod receive;
 mod send;
+#[allow(unsafe_code, reason = "calls of functions with target features, after the processor was asked")]
+mod simd;
+mod step;
 mod utf8;
 #[allow(unsafe_code, reason = "text was validated incrementally, a second pass would be waste")]
 mod validated;

@@ -3,6 +3,8 @@
 use alloc::boxed::Box;
 use core::fmt;
 
+use crate::simd;
+
 /// XORs `payload` with `key`, as if `payload` began `offset` bytes into the masked data.
 ///
 /// Masking and unmasking are the same operation, so a message may be processed in pieces of any size:
@@ -20,17 +22,7 @@ use core::fmt;
 /// ```
 #[inline]
 pub fn mask(payload: &mut [u8], key: [u8; 4], offset: usize) {
-    let key = rotate(key, offset);
-    let [a, b, c, d] = key;
-    let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
-    // Whole words first: the compiler turns this loop into the target's vector instructions.
-    let (words, tail) = payload.as_chunks_mut::<8>();
-    for word in words {
-        *word = (u64::from_ne_bytes(*word) ^ wide).to_ne_bytes();
-    }
-    for (byte, key) in tail.iter_mut().zip([a, b, c, d, a, b, c]) {
-        *byte ^= key;
-    }
+    simd::mask(payload, rotate(key, offset));
 }
 
 /// The key as it stands `offset` bytes into the masked data.
@@ -144,6 +136,23 @@ mod tests {
                     oracle(&mut slow[start..start + len], key, offset);
                     assert_eq!(fast, slow, "start {start}, length {len}, offset {offset}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn ascii_is_found_while_unmasking_at_every_length_and_place() {
+        let key = [0x37, 0xFA, 0x21, 0x3D];
+        for len in 0..=300 {
+            let mut masked: Vec<u8> = core::iter::repeat_n(b'a', len).collect();
+            oracle(&mut masked, key, 0);
+            let ascii = masked.clone();
+            assert!(simd::mask_and_look(&mut masked, key), "length {len}");
+            assert!(masked.iter().all(|byte| *byte == b'a'));
+            for at in 0..len {
+                let mut masked = ascii.clone();
+                masked[at] ^= 0x80;
+                assert!(!simd::mask_and_look(&mut masked, key), "length {len}, byte {at}");
             }
         }
     }

@@ -1,6 +1,7 @@
 //! HTTP: handshakes, polling and upgrades, with the checks in the order of the official server.
 
 use bytes::{Buf, Bytes};
+use futures_util::future::{Either, select};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
@@ -12,8 +13,8 @@ use sockeye_tokio_websocket::{
     Config as SocketConfig, Options, Prepared, WebSocket,
     upgrade::{self, PendingUpgrade, UpgradedStream},
 };
-use std::sync::Arc;
-use tokio::{sync::oneshot, time::timeout};
+use std::{pin::pin, sync::Arc};
+use tokio::sync::oneshot;
 
 use super::{Command, Mailbox, is_polling, random_id, session::SessionTask};
 use crate::{client::Client, handshake::Handshake, io::IoInner, trace::debug};
@@ -121,7 +122,7 @@ fn open<B>(io: &Arc<IoInner>, request: &mut Request<B>, transport: Transport) ->
     if is_polling(transport) {
         let handshake = Arc::new(Handshake::new(request_parts(request)));
         let client = Client::new(io.clone(), mailbox.clone(), handshake);
-        tokio::spawn(SessionTask::new(io.engine.clone(), mailbox, sid, client, None));
+        start(io, mailbox, sid, client, None);
         let mut body = Vec::new();
         let upgrades = if io.engine.config.allow_upgrades {
             transport.upgrades(io.engine.config.transports)
@@ -144,10 +145,24 @@ fn open<B>(io: &Arc<IoInner>, request: &mut Request<B>, transport: Transport) ->
             return;
         }
         let client = Client::new(io.clone(), mailbox.clone(), handshake);
-        // Boxed by the spawn itself: the upgrade's state is not kept for the life of the session.
-        tokio::spawn(SessionTask::new(io.engine.clone(), mailbox, sid, client, Some(Box::new(websocket))));
+        // A task of its own: the upgrade's state is not kept for the life of the session.
+        start(&io, mailbox, sid, client, Some(Box::new(websocket)));
     });
     Ok(Answer::Now(response))
+}
+
+/// Starts a session. One that was on its way when the server began to shut down is told so.
+fn start(
+    io: &IoInner,
+    mailbox: Arc<Mailbox>,
+    sid: Sid,
+    client: Client,
+    websocket: Option<Box<WebSocket<UpgradedStream>>>,
+) {
+    tokio::spawn(SessionTask::new(io.engine.clone(), mailbox.clone(), sid, client, websocket));
+    if io.is_closing() {
+        mailbox.command(Command::ShutDown);
+    }
 }
 
 fn open_packet<'a>(io: &IoInner, sid: &'a Sid, upgrades: TransportSet) -> OpenPacket<'a> {
@@ -212,7 +227,7 @@ async fn poll(mailbox: Arc<Mailbox>) -> Response<Full<Bytes>> {
     guard.answered = true;
     match answer {
         Ok(body) => respond(StatusCode::OK, POLL_TYPE, body),
-        Err(_) => bad_request(),
+        Err(_) => session_ended(),
     }
 }
 
@@ -234,9 +249,7 @@ async fn post<B>(io: &IoInner, mailbox: Arc<Mailbox>, request: Request<B>) -> Re
 where
     B: Body,
 {
-    if !mailbox.begin_post() {
-        return bad_request();
-    }
+    let Some(mut session_end) = mailbox.begin_post() else { return bad_request() };
     let mut guard = PostGuard { mailbox: &mailbox, finished: false };
     let content_type = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     if content_type == Some(b"application/octet-stream") {
@@ -246,24 +259,32 @@ where
         return bad_request();
     }
     let config = &io.engine.config;
-    let deadline = config.ping_interval + config.ping_timeout;
-    let body = match timeout(deadline, read_body(request, config.max_payload_len)).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(BodyError::TooLarge)) => {
+    // No deadline of its own: a client that sends too slowly cannot answer a ping.
+    let reading = pin!(read_body(request, config.max_payload_len));
+    let read = match select(reading, &mut session_end).await {
+        Either::Left((read, _)) => read,
+        Either::Right(_) => {
+            guard.finished = true;
+            return session_ended();
+        }
+    };
+    let body = match read {
+        Ok(body) => body,
+        Err(BodyError::TooLarge) => {
             guard.finished = true;
             let mut response = respond(StatusCode::PAYLOAD_TOO_LARGE, "text/plain", String::new());
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             return response;
         }
-        // The client cut it off, or sends too slowly: dropping the guard fails the session.
-        Ok(Err(BodyError::Aborted)) | Err(_) => return bad_request(),
+        // The client cut it off: dropping the guard fails the session.
+        Err(BodyError::Aborted) => return bad_request(),
     };
     guard.finished = true;
     let (done, handled) = oneshot::channel();
     mailbox.command(Command::Post { body, done });
     match handled.await {
         Ok(()) => respond(StatusCode::OK, "text/html", "ok"),
-        Err(_) => bad_request(),
+        Err(_) => session_ended(),
     }
 }
 
@@ -291,7 +312,7 @@ async fn read_body<B: Body>(request: Request<B>, max_len: usize) -> Result<Vec<u
     if request.body().size_hint().lower() > max_len as u64 {
         return Err(BodyError::TooLarge);
     }
-    let mut body = std::pin::pin!(request.into_body());
+    let mut body = pin!(request.into_body());
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else { return Err(BodyError::Aborted) };
@@ -322,6 +343,12 @@ fn respond(status: StatusCode, content_type: &'static str, body: impl Into<Bytes
 
 fn bad_request() -> Response<Full<Bytes>> {
     respond(StatusCode::BAD_REQUEST, "text/plain", String::new())
+}
+
+/// The session ended before it could answer: it is unknown by now.
+fn session_ended() -> Response<Full<Bytes>> {
+    let body = ErrorCode::SessionIdUnknown.body_json(None);
+    respond(StatusCode::BAD_REQUEST, "application/json", body)
 }
 
 /// A refused WebSocket gets the message as plain text, and the connection ends.

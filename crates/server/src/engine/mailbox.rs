@@ -10,10 +10,10 @@
 use parking_lot::Mutex;
 use sockeye_engineio::{CloseReason, Transport};
 use sockeye_tokio_websocket::{Prepared, WebSocket, upgrade::UpgradedStream};
-use std::{collections::VecDeque, sync::Arc, task::Waker};
+use std::{collections::VecDeque, task::Waker};
 use tokio::sync::oneshot;
 
-use crate::{namespace::NamespaceInner, outgoing::Outgoing};
+use crate::{Socket, outgoing::Outgoing};
 
 /// A request to the session's task.
 #[derive(Debug)]
@@ -28,8 +28,8 @@ pub(crate) enum Command {
     Probe(Box<WebSocket<UpgradedStream>>),
     /// The transport broke a rule, such as two requests at a time.
     Fail(CloseReason),
-    /// The application disconnects the socket of a namespace.
-    Leave(Arc<NamespaceInner>),
+    /// The application disconnects a socket.
+    Leave(Socket),
     /// The application disconnects all sockets of the client and closes the connection.
     Close,
     /// The server shuts down.
@@ -62,9 +62,10 @@ struct Inner {
     transport: Transport,
     /// Whether a packet would leave at once: nothing waits, and on polling a GET does.
     writable: bool,
-    /// Whether a GET waits, or a POST is being read: a second one breaks the protocol.
+    /// Whether a GET waits: a second one breaks the protocol.
     polling: bool,
-    posting: bool,
+    /// While a POST is read; a second one breaks the protocol. Dropped with the session, which tells the first.
+    posting: Option<oneshot::Sender<()>>,
     closed: bool,
 }
 
@@ -78,7 +79,7 @@ impl Mailbox {
             transport,
             writable: false,
             polling: false,
-            posting: false,
+            posting: None,
             closed: false,
         };
         Self { inner: Mutex::new(inner), max_len }
@@ -157,24 +158,28 @@ impl Mailbox {
 
     /// The GET was answered or is gone.
     pub(crate) fn end_poll(&self) {
-        self.inner.lock().polling = false;
+        let mut inner = self.inner.lock();
+        inner.polling = false;
+        inner.writable = false;
     }
 
-    /// A POST arrives: it is read if none is yet.
-    pub(crate) fn begin_post(&self) -> bool {
+    /// A POST arrives: it is read if none is yet, until the session ends, which fails the receiver.
+    pub(crate) fn begin_post(&self) -> Option<oneshot::Receiver<()>> {
         let mut inner = self.inner.lock();
-        if !inner.posting {
-            inner.posting = true;
-            return true;
+        if inner.posting.is_none() {
+            let (sender, receiver) = oneshot::channel();
+            // Without a sender the receiver fails at once.
+            inner.posting = Some(sender).filter(|_| !inner.closed);
+            return Some(receiver);
         }
         inner.commands.push(Command::Fail(CloseReason::TransportError));
         Self::wake(inner);
-        false
+        None
     }
 
     /// The POST was answered or is gone.
     pub(crate) fn end_post(&self) {
-        self.inner.lock().posting = false;
+        self.inner.lock().posting = None;
     }
 
     pub(crate) fn transport(&self) -> Transport {
@@ -237,6 +242,7 @@ impl Mailbox {
             inner.closed = true;
             inner.len = 0;
             inner.waker = None;
+            inner.posting = None;
             (std::mem::take(&mut inner.packets), std::mem::take(&mut inner.commands))
         };
         drop((packets, commands));

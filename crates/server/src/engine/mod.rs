@@ -1,5 +1,6 @@
 //! The Engine.IO side of the server: HTTP requests, sessions and their transports.
 
+mod carrier;
 mod http;
 mod mailbox;
 mod registry;

@@ -8,14 +8,11 @@
 //! ```
 //! Every round does what can be done without waiting; the task sleeps when a whole round found nothing.
 
-use bytes::Bytes;
 use sockeye_engineio::{
-    CloseReason, Packet, PacketType, PayloadDecoder, PayloadEncoder, PayloadLimits, ProbeProgress, Session,
-    SessionEvent, Sid, Transmit, Transport,
+    CloseReason, Message, Packet, PacketType, PayloadDecoder, PayloadEncoder, PayloadLimits, ProbeProgress,
+    Session, SessionEvent, Sid, Transmit, Transport,
 };
-use sockeye_tokio_websocket::{
-    CloseCode, CloseFrame, Error as SocketError, Event, MessageKind, WebSocket, upgrade::UpgradedStream,
-};
+use sockeye_tokio_websocket::{CloseCode, CloseFrame, Event, MessageKind};
 use std::{
     future::Future,
     pin::Pin,
@@ -23,12 +20,12 @@ use std::{
     task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio::{
-    sync::oneshot,
-    time::{Sleep, sleep_until},
-};
+use tokio::time::{Sleep, sleep_until};
 
-use super::{Command, Engine, Mailbox};
+use super::{
+    Command, Engine, Mailbox,
+    carrier::{Carrier, Socket, poll_leave, reason_of, receive_event},
+};
 use crate::{
     client::{Client, Violation},
     outgoing::control,
@@ -46,8 +43,6 @@ const WEBSOCKET_BACKLOG_LEN: usize = 64 * 1024;
 const ROUND_COUNT: usize = 16;
 const MESSAGE_COUNT: usize = 128;
 
-type Socket = WebSocket<UpgradedStream>;
-
 /// The task of one session.
 pub(crate) struct SessionTask {
     engine: Arc<Engine>,
@@ -61,15 +56,6 @@ pub(crate) struct SessionTask {
     timer: Pin<Box<Sleep>>,
     timer_at: Duration,
     ended: bool,
-}
-
-/// What carries the packets.
-enum Carrier {
-    /// Long-polling, with the GET that waits for packets, if one does.
-    Polling(Option<oneshot::Sender<Vec<u8>>>),
-    WebSocket(Box<Socket>),
-    /// The session is over; the closing handshake of its WebSocket goes on.
-    Leaving(Box<Socket>),
 }
 
 impl SessionTask {
@@ -102,7 +88,7 @@ impl SessionTask {
         }
         for _ in 0..ROUND_COUNT {
             let now = self.engine.now();
-            let mut progress = self.run_commands(now);
+            let mut progress = self.run_commands(now, cx);
             progress |= self.receive(now, cx);
             progress |= self.receive_probe(now, cx);
             progress |= self.client.run(cx);
@@ -133,13 +119,18 @@ impl SessionTask {
         Poll::Pending
     }
 
-    fn run_commands(&mut self, now: Duration) -> bool {
+    fn run_commands(&mut self, now: Duration, cx: &mut Context<'_>) -> bool {
         let commands = self.mailbox.take_commands();
         let any = !commands.is_empty();
         for command in commands {
             match command {
                 Command::Poll(answer) => match &mut self.transport {
-                    Carrier::Polling(get) => *get = Some(answer),
+                    Carrier::Polling(get) => {
+                        *get = Some(answer);
+                        if !self.mailbox.has_packets() {
+                            self.session.set_poll_pending(true);
+                        }
+                    }
                     // The upgrade was quicker: like the official server, tell it that polling is over.
                     Carrier::WebSocket(_) | Carrier::Leaving(_) => {
                         self.mailbox.end_poll();
@@ -157,7 +148,7 @@ impl SessionTask {
                 }
                 Command::Post { body, done } => {
                     if matches!(self.transport, Carrier::Polling(_)) {
-                        self.receive_payload(&body, now);
+                        self.receive_payload(&body, now, cx);
                     }
                     let _ = done.send(());
                 }
@@ -170,8 +161,8 @@ impl SessionTask {
                     }
                 }
                 Command::Fail(reason) => self.session.handle_transport_closed(reason, now),
-                Command::Leave(namespace) => {
-                    self.client.leave(&namespace, DisconnectReason::ServerNamespaceDisconnect);
+                Command::Leave(socket) => {
+                    self.client.leave(&socket, DisconnectReason::ServerNamespaceDisconnect);
                 }
                 Command::Close => {
                     self.client.disconnect_all();
@@ -187,7 +178,7 @@ impl SessionTask {
     }
 
     /// Handles the packets of a POST. A broken one ends the session; those before it count.
-    fn receive_payload(&mut self, body: &[u8], now: Duration) {
+    fn receive_payload(&mut self, body: &[u8], now: Duration, cx: &mut Context<'_>) {
         let limits = PayloadLimits { allow_empty_binary: true, ..PayloadLimits::default() };
         let packets = match PayloadDecoder::from_bytes(body, limits) {
             Ok(packets) => packets,
@@ -201,14 +192,14 @@ impl SessionTask {
             let handled = match message {
                 Err(_) => return,
                 Ok(None) => Ok(()),
-                Ok(Some(sockeye_engineio::Message::Text(text))) => self.client.text(text, now),
-                Ok(Some(sockeye_engineio::Message::Binary(bytes))) => {
-                    self.client.binary(Bytes::from(bytes.into_owned()))
-                }
+                Ok(Some(Message::Text(text))) => self.client.text(text, now),
+                Ok(Some(Message::Binary(bytes))) => self.client.binary(bytes.into_owned().into()),
             };
             if let Err(violation) = handled {
                 return self.close_for(violation, now);
             }
+            // What a packet leads to comes before the next one, as on a WebSocket.
+            self.client.run(cx);
         }
     }
 
@@ -413,7 +404,7 @@ impl SessionTask {
         self.close_session(now);
         if !self.session.is_closed() {
             // On polling the end has to wait for a GET; the sockets do not.
-            self.client.close(DisconnectReason::ForcedServerClose, now);
+            self.client.close(violation.reason(), now);
         }
     }
 
@@ -436,9 +427,8 @@ impl SessionTask {
             _ => CloseReason::ForcedClose,
         };
         if let Carrier::WebSocket(websocket) = &mut self.transport {
-            self.mailbox.take_packets(|packet| {
-                websocket.queued_len() < WEBSOCKET_BACKLOG_LEN && websocket.queue_prepared(packet).is_ok()
-            });
+            // All of it, which the queue bounded: what was sent before the close is to arrive.
+            self.mailbox.take_packets(|packet| websocket.queue_prepared(packet).is_ok());
         }
         self.end(cx);
         let carrier = std::mem::replace(&mut self.transport, Carrier::Polling(None));
@@ -481,58 +471,6 @@ impl Drop for SessionTask {
             self.engine.registry.remove(&self.sid);
             self.mailbox.close();
             self.client.abandon();
-        }
-    }
-}
-
-/// One event of the WebSocket that carries the session.
-fn receive_event(
-    session: &mut Session,
-    client: &mut Client,
-    event: Event<'_>,
-    now: Duration,
-) -> Result<(), Violation> {
-    match event {
-        Event::Text(text) => match text.as_bytes().first() {
-            Some(b'4') => {
-                if session.receive_message(now) {
-                    return client.text(&text[1..], now);
-                }
-            }
-            _ => match Packet::decode_text(text) {
-                Ok(packet) => {
-                    // A reason to close is in the session's state; messages take the path above.
-                    let _ = session.receive(packet, now);
-                }
-                Err(error) => session.handle_transport_closed(error.close_reason(), now),
-            },
-        },
-        Event::Binary(bytes) => {
-            if session.receive_message(now) {
-                return client.binary(Bytes::copy_from_slice(bytes));
-            }
-        }
-        Event::Close(_) => session.handle_transport_closed(CloseReason::TransportClose, now),
-        Event::Ping(_) | Event::Pong(_) => {}
-    }
-    Ok(())
-}
-
-/// How a failure of the WebSocket is called in Engine.IO.
-fn reason_of(error: &SocketError) -> CloseReason {
-    use sockeye_tokio_websocket::codec::ProtocolError::ClosedWithoutHandshake;
-    match error {
-        SocketError::Protocol(ClosedWithoutHandshake) => CloseReason::TransportClose,
-        _ => CloseReason::TransportError,
-    }
-}
-
-/// Finishes the closing handshake; the WebSocket has a deadline for it.
-fn poll_leave(websocket: &mut Socket, cx: &mut Context<'_>) -> Poll<()> {
-    loop {
-        match ready!(websocket.poll_receive_with(cx, |_| Some(()))) {
-            Some(Ok(())) => {}
-            Some(Err(_)) | None => return Poll::Ready(()),
         }
     }
 }

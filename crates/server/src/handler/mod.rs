@@ -9,8 +9,8 @@
 //! | [`Auth<T>`](crate::Auth) | all | what the client sent as `auth` when it connected |
 //! | [`Data<T>`](crate::Data) | events | the first argument |
 //! | [`Args<T>`](crate::Args) | events | all arguments, as a tuple |
-//! | [`RawArgs`](crate::RawArgs) | events | all arguments, as they came |
-//! | [`EventName`](crate::EventName) | events | the name |
+//! | [`RawArgs`] | events | all arguments, as they came |
+//! | [`EventName`] | events | the name |
 //! | [`Ack`](crate::Ack) | events | the duty to answer |
 //! | [`DisconnectReason`](crate::DisconnectReason) | disconnecting, disconnect | why |
 

@@ -1,0 +1,12 @@
+//! Engine.IO over real sockets: handshakes, long-polling, upgrades and the heartbeat.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failure in a helper fails the test")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod handshake;
+mod heartbeat;
+mod payload;
+mod polling;
+mod requests;
+mod upgrade;

@@ -1,0 +1,13 @@
+//! Socket.IO over real sockets: namespaces, rooms, events, acknowledgements, handlers and disconnections.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failure in a helper fails the test")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod acks;
+mod disconnect;
+mod events;
+mod handlers;
+mod malformed;
+mod namespaces;
+mod rooms;

@@ -1,0 +1,334 @@
+//! The state machine of receiving: frames of the input, one after the other, until one makes an event.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use crate::{
+    CloseFrame, Connection, FrameHeader, MessageKind, OpCode, ProtocolError, Role,
+    connection::{FrameInProgress, MessageInProgress},
+    mask::mask,
+    simd,
+};
+
+/// How much is unmasked before it is validated: small enough that the validator finds it in the first-level cache.
+const BLOCK_LEN: usize = 4096;
+
+/// A reassembly buffer above this capacity is not kept for the next message.
+const KEPT_BUFFER_LEN: usize = 1024;
+
+/// An event before it borrows anything: what [`Event`] and [`Message`] are made of.
+#[derive(Debug)]
+pub(crate) enum Received {
+    Data(MessageKind, Location),
+    Ping(Range<usize>),
+    Pong(Range<usize>),
+    Close(Option<CloseFrame>),
+}
+
+/// Where the payload of a message lies.
+#[derive(Debug)]
+pub(crate) enum Location {
+    /// These bytes of the input.
+    Input(Range<usize>),
+    /// The whole reassembly buffer.
+    Assembled,
+}
+
+impl Connection {
+    /// Advances over `input` from `position` to the end of the next event.
+    #[inline]
+    pub(crate) fn step(
+        &mut self,
+        input: &mut [u8],
+        position: &mut usize,
+        output: &mut Vec<u8>,
+    ) -> Option<Result<Received, ProtocolError>> {
+        if !self.assembled.is_empty() && self.message.is_none() {
+            self.release_assembled();
+        }
+        if self.is_closed() {
+            // §5.5.1, §7.1.7: what follows a Close or an error is ignored.
+            *position = input.len();
+            return None;
+        }
+        match self.try_step(input, position, output) {
+            Ok(received) => received.map(Ok),
+            Err(error) => {
+                self.fail(error, output);
+                *position = input.len();
+                Some(Err(error))
+            }
+        }
+    }
+
+    #[inline]
+    fn try_step(
+        &mut self,
+        input: &mut [u8],
+        position: &mut usize,
+        output: &mut Vec<u8>,
+    ) -> Result<Option<Received>, ProtocolError> {
+        if self.frame.is_none()
+            && self.message.is_none()
+            && let Some((kind, range)) = self.short_message(input, *position)?
+        {
+            *position = range.end;
+            return Ok(Some(Received::Data(kind, Location::Input(range))));
+        }
+        loop {
+            let frame = match self.frame.take() {
+                Some(frame) => frame,
+                None => {
+                    let Some((header, header_len)) = FrameHeader::decode(&input[*position..])? else {
+                        return Ok(None);
+                    };
+                    let frame = self.begin_received_frame(&header)?;
+                    *position += header_len;
+                    frame
+                }
+            };
+            let received = if frame.opcode.is_control() {
+                self.control_frame(frame, input, position, output)?
+            } else if self.message.is_none() {
+                self.whole_message(frame, input, position)?
+            } else {
+                self.fragment(frame, input, position)?
+            };
+            // A fragment that is complete but does not end its message yields no event: on to the next frame.
+            if received.is_some() || self.frame.is_some() {
+                return Ok(received);
+            }
+        }
+    }
+
+    /// The common case at the least cost: a message in one frame of less than 64 KiB, all of it here. Whatever is not
+    /// plainly that, errors of the header included, is left as it is and takes the long way.
+    #[inline]
+    fn short_message(
+        &mut self,
+        input: &mut [u8],
+        position: usize,
+    ) -> Result<Option<(MessageKind, Range<usize>)>, ProtocolError> {
+        let Some(rest) = input.get_mut(position..) else { return Ok(None) };
+        let Some(&[first, second, high, low]) = rest.first_chunk::<4>() else { return Ok(None) };
+        let kind = match first {
+            0x81 => MessageKind::Text,
+            0x82 => MessageKind::Binary,
+            _ => return Ok(None),
+        };
+        // With the bit of the mask as the role wants it, what is left is the length.
+        let masked = self.role == Role::Server;
+        let (len, len_len) = match second ^ if masked { 0x80 } else { 0 } {
+            len @ 0..126 => (usize::from(len), 0),
+            126 => (usize::from(u16::from_be_bytes([high, low])), 2),
+            _ => return Ok(None),
+        };
+        let max = self.config.max_frame_len.min(self.config.max_message_len);
+        if (len_len != 0 && len < 126) || len as u64 > max {
+            return Ok(None);
+        }
+        let header_len = 2 + len_len + if masked { 4 } else { 0 };
+        let Some((header, payload)) = rest.split_at_mut_checked(header_len) else { return Ok(None) };
+        let Some(payload) = payload.get_mut(..len) else { return Ok(None) };
+        let is_ascii = match header.last_chunk::<4>() {
+            Some(&key) if masked => simd::mask_and_look(payload, key),
+            _ => false,
+        };
+        if kind == MessageKind::Text && !is_ascii && simdutf8::basic::from_utf8(payload).is_err() {
+            return Err(ProtocolError::InvalidUtf8);
+        }
+        let start = position + header_len;
+        Ok(Some((kind, start..start + len)))
+    }
+
+    /// Judges a header: masks, reserved bits, fragmentation and limits.
+    #[inline]
+    fn begin_received_frame(&mut self, header: &FrameHeader) -> Result<FrameInProgress, ProtocolError> {
+        if header.rsv1 {
+            return Err(ProtocolError::ReservedBits);
+        }
+        // §5.1: "The server MUST close the connection upon receiving a frame that is not masked." and "A client MUST
+        // close a connection if it detects a masked frame."
+        match (self.role, header.masking_key) {
+            (Role::Server, None) => return Err(ProtocolError::UnmaskedClientFrame),
+            (Role::Client, Some(_)) => return Err(ProtocolError::MaskedServerFrame),
+            _ => {}
+        }
+        if !header.opcode.is_control() {
+            self.begin_received_data(header)?;
+        }
+        let Ok(payload_len) = usize::try_from(header.payload_len) else {
+            return Err(ProtocolError::FrameTooLong { len: header.payload_len, max: usize::MAX as u64 });
+        };
+        Ok(FrameInProgress {
+            fin: header.fin,
+            opcode: header.opcode,
+            masking_key: header.masking_key,
+            payload_len,
+            processed_len: 0,
+            mask_offset: 0,
+        })
+    }
+
+    #[inline]
+    fn begin_received_data(&mut self, header: &FrameHeader) -> Result<(), ProtocolError> {
+        let max = self.config.max_frame_len;
+        if header.payload_len > max {
+            return Err(ProtocolError::FrameTooLong { len: header.payload_len, max });
+        }
+        let len = header.payload_len.saturating_add(self.assembled.len() as u64);
+        if len > self.config.max_message_len {
+            return Err(ProtocolError::MessageTooLong { len, max: self.config.max_message_len });
+        }
+        // §5.4: fragments of one message "MUST NOT be interleaved between the fragments of another message".
+        match (&mut self.message, header.opcode) {
+            (None, OpCode::Continuation) => return Err(ProtocolError::UnexpectedContinuation),
+            (Some(message), OpCode::Continuation) => {
+                message.fragment_count += 1;
+                if message.fragment_count > self.config.max_fragment_count {
+                    return Err(ProtocolError::TooManyFragments { max: self.config.max_fragment_count });
+                }
+            }
+            (Some(_), _) => return Err(ProtocolError::ExpectedContinuation),
+            (None, opcode) if !header.fin => {
+                let kind = if opcode == OpCode::Text { MessageKind::Text } else { MessageKind::Binary };
+                self.message = Some(MessageInProgress { kind, fragment_count: 1 });
+            }
+            (None, _) => {}
+        }
+        Ok(())
+    }
+
+    /// A message in one frame: it stays in the input until it is complete.
+    #[inline]
+    fn whole_message(
+        &mut self,
+        mut frame: FrameInProgress,
+        input: &mut [u8],
+        position: &mut usize,
+    ) -> Result<Option<Received>, ProtocolError> {
+        let start = *position;
+        let end = start.saturating_add(frame.payload_len).min(input.len());
+        let kind = if frame.opcode == OpCode::Text { MessageKind::Text } else { MessageKind::Binary };
+        self.process(
+            &mut input[start + frame.processed_len..end],
+            frame.masking_key,
+            frame.processed_len,
+            kind,
+        )?;
+        if end - start < frame.payload_len {
+            frame.processed_len = end - start;
+            self.frame = Some(frame);
+            return Ok(None);
+        }
+        if kind == MessageKind::Text {
+            self.finish_text()?;
+        }
+        *position = end;
+        Ok(Some(Received::Data(kind, Location::Input(start..end))))
+    }
+
+    /// A fragment of a longer message: its bytes move to the reassembly buffer as they arrive.
+    fn fragment(
+        &mut self,
+        mut frame: FrameInProgress,
+        input: &mut [u8],
+        position: &mut usize,
+    ) -> Result<Option<Received>, ProtocolError> {
+        let Some(MessageInProgress { kind, .. }) = self.message else {
+            return Err(ProtocolError::UnexpectedContinuation);
+        };
+        let end = position.saturating_add(frame.payload_len).min(input.len());
+        let piece = &mut input[*position..end];
+        self.process(piece, frame.masking_key, frame.mask_offset, kind)?;
+        self.assembled.extend_from_slice(piece);
+        *position = end;
+        if piece.len() < frame.payload_len {
+            frame.payload_len -= piece.len();
+            frame.mask_offset += piece.len();
+            self.frame = Some(frame);
+            return Ok(None);
+        }
+        if !frame.fin {
+            return Ok(None);
+        }
+        if kind == MessageKind::Text {
+            self.finish_text()?;
+        }
+        self.message = None;
+        Ok(Some(Received::Data(kind, Location::Assembled)))
+    }
+
+    fn control_frame(
+        &mut self,
+        frame: FrameInProgress,
+        input: &mut [u8],
+        position: &mut usize,
+        output: &mut Vec<u8>,
+    ) -> Result<Option<Received>, ProtocolError> {
+        let range = *position..*position + frame.payload_len;
+        let Some(payload) = input.get_mut(range.clone()) else {
+            self.frame = Some(frame);
+            return Ok(None);
+        };
+        if let Some(key) = frame.masking_key {
+            mask(payload, key, 0);
+        }
+        *position = range.end;
+        Ok(Some(match frame.opcode {
+            OpCode::Ping => {
+                self.answer_ping(payload, output);
+                Received::Ping(range)
+            }
+            OpCode::Pong => Received::Pong(range),
+            _ => {
+                let frame = CloseFrame::decode(payload)?;
+                self.answer_close(frame.as_ref(), output);
+                self.message = None;
+                self.assembled = Vec::new();
+                Received::Close(frame)
+            }
+        }))
+    }
+
+    /// Unmasks `payload` and, if it is text, validates it.
+    #[inline]
+    fn process(
+        &mut self,
+        payload: &mut [u8],
+        masking_key: Option<[u8; 4]>,
+        offset: usize,
+        kind: MessageKind,
+    ) -> Result<(), ProtocolError> {
+        match (masking_key, kind) {
+            (None, MessageKind::Binary) => {}
+            (Some(key), MessageKind::Binary) => mask(payload, key, offset),
+            (None, MessageKind::Text) => {
+                self.utf8.validate(payload).map_err(|_| ProtocolError::InvalidUtf8)?;
+            }
+            (Some(key), MessageKind::Text) => {
+                let mut offset = offset;
+                for block in payload.chunks_mut(BLOCK_LEN) {
+                    mask(block, key, offset);
+                    offset += block.len();
+                    self.utf8.validate(block).map_err(|_| ProtocolError::InvalidUtf8)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn finish_text(&mut self) -> Result<(), ProtocolError> {
+        // §8.1: text that ends within a code point is no UTF-8 either. The next message starts afresh.
+        self.utf8.finish().map_err(|_| ProtocolError::InvalidUtf8)
+    }
+
+    fn release_assembled(&mut self) {
+        if self.assembled.capacity() > KEPT_BUFFER_LEN {
+            self.assembled = Vec::new();
+        } else {
+            self.assembled.clear();
+        }
+    }
+}
