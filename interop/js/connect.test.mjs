@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { WAYS, also, connect, connected, open, upgraded } from "./lib/client.mjs";
+import { has } from "./lib/features.mjs";
 import { slowWebSockets } from "./lib/proxy.mjs";
 import { ServerUnderTest } from "./lib/server.mjs";
 import { collect, eventually, next, sleep } from "./lib/wait.mjs";
@@ -27,7 +28,7 @@ describe("connecting", () => {
         assert.equal((await next(socket, "welcome"))[0].namespace, "/chat");
       });
 
-      it("reaches a child of a dynamic namespace", async (t) => {
+      if (has("dynamic namespaces")) it("reaches a child of a dynamic namespace", async (t) => {
         const socket = open(t, server, { ...options, namespace: "/dynamic-42" });
         assert.equal((await next(socket, "welcome"))[0].namespace, "/dynamic-42");
       });

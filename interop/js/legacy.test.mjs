@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { after, before, describe, it } from "node:test";
 import { answerTo } from "./lib/client.mjs";
+import { has } from "./lib/features.mjs";
 import { PollingSession, RawWebSocket, query, request } from "./lib/raw.mjs";
 import { ServerUnderTest } from "./lib/server.mjs";
 import { collect, eventually, next, sleep } from "./lib/wait.mjs";
@@ -16,7 +17,7 @@ const WAYS = {
   "polling, upgraded": { transports: ["polling", "websocket"] },
 };
 
-describe("a Socket.IO 2 client", () => {
+if (has("Engine.IO 3 and JSONP")) describe("a Socket.IO 2 client", () => {
   let server;
   before(async () => (server = await ServerUnderTest.start({ ALLOW_EIO3: "1", PING_INTERVAL: 300, PING_TIMEOUT: 600 })));
   after(() => server.stop());
@@ -128,7 +129,7 @@ describe("a Socket.IO 2 client", () => {
   });
 });
 
-describe("polling by JSONP", () => {
+if (has("Engine.IO 3 and JSONP")) describe("polling by JSONP", () => {
   let server;
   before(async () => (server = await ServerUnderTest.start()));
   after(() => server.stop());

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { connect } from "./lib/client.mjs";
+import { has } from "./lib/features.mjs";
 import { PollingSession, RawWebSocket, query, request } from "./lib/raw.mjs";
 import { ServerUnderTest } from "./lib/server.mjs";
 import { next } from "./lib/wait.mjs";
@@ -9,7 +10,7 @@ import { next } from "./lib/wait.mjs";
 const POLLING = query({ transport: "polling" });
 const ORIGIN = "https://app.example";
 
-describe("CORS", () => {
+if (has("CORS")) describe("CORS", () => {
   let server;
   before(async () => (server = await ServerUnderTest.start({ CORS_ORIGIN: ORIGIN })));
   after(() => server.stop());
@@ -54,7 +55,7 @@ describe("CORS", () => {
   });
 });
 
-describe("the session cookie", () => {
+if (has("cookie")) describe("the session cookie", () => {
   let server;
   before(async () => (server = await ServerUnderTest.start({ COOKIE: "1" })));
   after(() => server.stop());

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { WAYS, connect } from "./lib/client.mjs";
+import { has } from "./lib/features.mjs";
 import { breakableLink } from "./lib/proxy.mjs";
 import { RawWebSocket } from "./lib/raw.mjs";
 import { ServerUnderTest } from "./lib/server.mjs";
@@ -12,7 +13,7 @@ const RECONNECTING = { reconnection: true, reconnectionDelay: 300, reconnectionD
 /** The client hands the offset over as an additional argument. */
 const withoutOffset = (args) => args.slice(0, -1);
 
-describe("connection state recovery", () => {
+if (has("connection state recovery")) describe("connection state recovery", () => {
   let server;
   before(async () => (server = await ServerUnderTest.start({ RECOVERY: "1" })));
   after(() => server.stop());
