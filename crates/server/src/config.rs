@@ -36,7 +36,8 @@ pub struct Config {
     /// The most namespaces that one connection may join. Default 32. Above it: CONNECT_ERROR.
     pub max_namespace_count: usize,
     /// How many bytes may wait to be sent to one client. Default 4 MiB. A client for which more would have to wait
-    /// is disconnected with `transport error`: it reads too slowly for what it is sent.
+    /// is disconnected with `transport error`: it reads too slowly for what it is sent. It has to hold the largest burst
+    /// of events that is emitted at once, and a few of the largest single ones.
     pub max_queue_len: usize,
 }
 

@@ -101,6 +101,9 @@ impl Namespace {
 
     /// Handles an event of the clients; see [`handler`](crate::handler) for what a handler takes and returns.
     ///
+    /// A closure that captures something owned is `move |..| { let it = it.clone(); async move { .. } }`: the future of an
+    /// `async move |..|` would borrow from the closure. [`State`](crate::State) needs neither.
+    ///
     /// # Panics
     /// When `event` is a reserved name, such as `disconnect`: it never arrives as an event.
     pub fn on<M: 'static>(&self, event: &str, handler: impl EventHandler<M>) -> &Self {
@@ -137,6 +140,9 @@ impl Namespace {
     /// Adds a middleware: it decides, once per connection and in the order of registration, whether a client may
     /// connect. An error becomes the client's `connect_error`; a
     /// [`ConnectError`](crate::ConnectError) can carry data.
+    ///
+    /// A client that goes away while middleware runs is never connected, and so never disconnects: what has to be undone
+    /// at the end belongs into [`on_connection`](Self::on_connection).
     pub fn middleware<M: 'static>(&self, middleware: impl Middleware<M>) -> &Self {
         self.inner.handlers.write().middleware.push(erase_middleware(middleware));
         self

@@ -239,7 +239,8 @@ impl Socket {
         drop(handlers);
     }
 
-    /// Keeps something with the socket; one value per type. Returns what it replaces.
+    /// Keeps something with the socket; one value per type. Returns what it replaces. A value that holds this socket
+    /// itself would keep it in memory for ever.
     pub fn set_data<T: Clone + Send + Sync + 'static>(&self, value: T) -> Option<T> {
         self.inner.data.lock().get_or_insert_default().insert(value)
     }

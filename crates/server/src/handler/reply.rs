@@ -15,7 +15,7 @@ use crate::{Ack, EmitError, HandlerError};
 /// - Strings, numbers, `bool`, [`Value`](serde_json::Value), [`Binary`], `Vec` and `Option` of what serializes: themselves.
 /// - `Result<T, E>`: `Ok` answers with the value, a `()` without arguments. `Err` answers nothing and goes to
 ///   [`on_error`](crate::Namespace::on_error): what went wrong inside the server is not the client's business. To
-///   tell the client, return it as a value.
+///   tell the client, return it as a value. [`EmitError::Disconnected`] is not reported: the client left meanwhile.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be returned by a handler",
     note = "wrap it in `Reply(..)`, or return a `Result` of it; it must implement `serde::Serialize`"
@@ -58,7 +58,11 @@ impl<T: Serialize + 'static, E: Into<Box<dyn std::error::Error + Send + Sync>>> 
             // A unit is no argument here either, rather than `null`.
             Ok(_) if TypeId::of::<T>() == TypeId::of::<()>() => send(ack, ()),
             Ok(value) => send(ack, &value),
-            Err(error) => Err(HandlerError::Failed(error.into())),
+            Err(error) => match error.into() {
+                // That a client left while its handler ran is no fault of the handler.
+                error if matches!(error.downcast_ref(), Some(EmitError::Disconnected)) => Ok(()),
+                error => Err(HandlerError::Failed(error)),
+            },
         }
     }
 }

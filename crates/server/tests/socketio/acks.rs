@@ -61,6 +61,26 @@ async fn returned_error_answers_nothing_and_is_reported() {
 }
 
 #[tokio::test]
+async fn client_that_left_while_its_handler_ran_is_no_error_of_the_handler() {
+    let (server, mut ws, _) = joined().await;
+    let (log, mut heard) = log();
+    log.errors(&server.io);
+    server.io.on("late", async |socket: Socket| {
+        socket.disconnect(false);
+        assert!(matches!(socket.emit("too late", ()), Err(EmitError::Disconnected)));
+        socket.emit("too late", ())
+    });
+    server.io.of("/other").on("fail", async || Err::<u8, _>("broken inside"));
+    log.errors(&server.io.of("/other"));
+    ws.send("42[\"late\"]").await;
+    ws.expect(&["41"]).await;
+    ws.send("40/other").await;
+    ws.receive().await;
+    ws.send("42/other,[\"fail\"]").await;
+    heard.expect(&["the handler failed: broken inside"]).await;
+}
+
+#[tokio::test]
 async fn taken_acknowledgement_is_answered_by_whoever_has_it_once() {
     let (server, mut ws, _) = joined().await;
     server.io.on("later", async |ack: Ack| {
