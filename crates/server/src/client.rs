@@ -402,7 +402,7 @@ impl Client {
     }
 
     /// The connection ends: all sockets leave.
-    pub(crate) fn close(&mut self, reason: DisconnectReason, _now: Duration) {
+    pub(crate) fn close(&mut self, reason: DisconnectReason) {
         self.closed = true;
         self.connect_deadline = None;
         while let Some(socket) = self.sockets.last().cloned() {
@@ -413,7 +413,7 @@ impl Client {
     /// After the end: what is due is done now; handlers that are not finished go on alone, as their work is not the
     /// client's.
     pub(crate) fn finish(&mut self, cx: &mut Context<'_>) {
-        self.close(DisconnectReason::ForcedServerClose, Duration::ZERO);
+        self.close(DisconnectReason::ForcedServerClose);
         self.run(cx);
         if !self.running.is_empty() {
             let running = std::mem::take(&mut self.running);

@@ -16,7 +16,7 @@ use sockeye_tokio_websocket::{
 use std::{pin::pin, sync::Arc};
 use tokio::sync::oneshot;
 
-use super::{Command, Mailbox, is_polling, random_id, session::SessionTask};
+use super::{Command, Mailbox, random_id, session::SessionTask};
 use crate::{client::Client, handshake::Handshake, io::IoInner, trace::debug};
 
 /// Answers a request to the server's path.
@@ -119,7 +119,7 @@ fn answer<B>(io: &Arc<IoInner>, request: &mut Request<B>, is_upgrade: bool) -> R
 fn open<B>(io: &Arc<IoInner>, request: &mut Request<B>, transport: Transport) -> Result<Answer, Refusal> {
     let sid = random_id();
     let mailbox = Arc::new(Mailbox::new(transport, io.engine.config.max_queue_len));
-    if is_polling(transport) {
+    if transport == Transport::Polling {
         let handshake = Arc::new(Handshake::new(request_parts(request)));
         let client = Client::new(io.clone(), mailbox.clone(), handshake);
         start(io, mailbox, sid, client, None);

@@ -8,7 +8,7 @@ mod session;
 
 use std::time::Duration;
 
-use sockeye_engineio::{Sid, Transport};
+use sockeye_engineio::Sid;
 use tokio::time::Instant;
 
 use crate::Config;
@@ -46,9 +46,4 @@ pub(crate) fn random_id() -> Sid {
     let mut bytes = [0; 15];
     getrandom::fill(&mut bytes).expect("the operating system has random numbers");
     Sid::from_bytes(bytes)
-}
-
-/// The transport that a session begins with.
-pub(crate) const fn is_polling(transport: Transport) -> bool {
-    matches!(transport, Transport::Polling)
 }

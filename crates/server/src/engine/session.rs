@@ -96,9 +96,9 @@ impl SessionTask {
                 self.close_for(violation, now);
             }
             progress |= self.run_timer(now, cx);
-            progress |= self.follow_session(now);
+            progress |= self.follow_session();
             progress |= self.transmit(now, cx);
-            progress |= self.follow_session(now);
+            progress |= self.follow_session();
             if self.session.is_closed() {
                 return self.leave(cx);
             }
@@ -169,7 +169,7 @@ impl SessionTask {
                     self.close_session(now);
                 }
                 Command::ShutDown => {
-                    self.client.close(DisconnectReason::Transport(CloseReason::ServerShuttingDown), now);
+                    self.client.close(DisconnectReason::Transport(CloseReason::ServerShuttingDown));
                     self.close_session(now);
                 }
             }
@@ -256,7 +256,7 @@ impl SessionTask {
                 // What the WebSocket brought behind the upgrade packet is received by the session from now on.
                 Poll::Ready(Some(Ok(ProbeProgress::Upgraded))) => return any,
                 Poll::Ready(Some(Ok(ProbeProgress::Probed))) => {
-                    self.follow_session(now);
+                    self.follow_session();
                 }
                 Poll::Ready(Some(Ok(ProbeProgress::Refused)) | Some(Err(_)) | None) => self.end_probe(),
             }
@@ -288,7 +288,7 @@ impl SessionTask {
     }
 
     /// Does what the session's state machine asks for.
-    fn follow_session(&mut self, now: Duration) -> bool {
+    fn follow_session(&mut self) -> bool {
         let mut any = false;
         while let Some(transmit) = self.session.poll_transmit() {
             any = true;
@@ -311,7 +311,7 @@ impl SessionTask {
                 SessionEvent::Upgraded => self.upgrade(),
                 SessionEvent::ProbeTimedOut => self.end_probe(),
                 SessionEvent::Closed(reason) => {
-                    self.client.close(DisconnectReason::Transport(reason), now);
+                    self.client.close(DisconnectReason::Transport(reason));
                     debug!(target: "sockeye::engine", reason = %reason, "session closed");
                 }
             }
@@ -404,7 +404,7 @@ impl SessionTask {
         self.close_session(now);
         if !self.session.is_closed() {
             // On polling the end has to wait for a GET; the sockets do not.
-            self.client.close(violation.reason(), now);
+            self.client.close(violation.reason());
         }
     }
 
@@ -420,7 +420,7 @@ impl SessionTask {
 
     /// The session is closed: ends everything but the closing handshake of the WebSocket.
     fn leave(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.follow_session(self.engine.now());
+        self.follow_session();
         self.end_probe();
         let reason = match self.session.state() {
             sockeye_engineio::SessionState::Closed(reason) => reason,

@@ -61,6 +61,30 @@ pub(crate) fn report(socket: &Socket, error: &HandlerError) {
     socket.namespace().report(socket, error);
 }
 
+/// Handlers of a socket's life: nobody waits for an answer of theirs.
+macro_rules! life_handler {
+    ($handler:ident, $context:ident, $($arg:ident)*) => {
+        #[allow(non_snake_case, unused_variables, reason = "one macro for all counts of arguments")]
+        impl<Function, Fut, $($arg,)*> $handler<(Fut, $($arg,)*)> for Function
+        where
+            Function: Fn($($arg),*) -> Fut + Send + Sync + 'static,
+            Fut: Future<Output: IntoReply> + Send + 'static,
+            $($arg: for<'a> FromContext<$context<'a>> + Send,)*
+        {
+            fn call(&self, context: &$context<'_>) -> Option<BoxFuture<'static, ()>> {
+                $(let $arg = match $arg::from_context(context) {
+                    Ok(value) => value,
+                    Err(rejection) => {
+                        report(context.socket(), &rejection.into_error());
+                        return None;
+                    }
+                };)*
+                Some(finish(context.socket(), self($($arg),*)))
+            }
+        }
+    };
+}
+
 macro_rules! handlers {
     ($($($arg:ident)*;)*) => {
         $(
@@ -89,43 +113,8 @@ macro_rules! handlers {
                 }
             }
 
-            #[allow(non_snake_case, unused_variables, reason = "one macro for all counts of arguments")]
-            impl<Function, Fut, $($arg,)*> ConnectionHandler<(Fut, $($arg,)*)> for Function
-            where
-                Function: Fn($($arg),*) -> Fut + Send + Sync + 'static,
-                Fut: Future<Output: IntoReply> + Send + 'static,
-                $($arg: for<'a> FromContext<ConnectContext<'a>> + Send,)*
-            {
-                fn call(&self, context: &ConnectContext<'_>) -> Option<BoxFuture<'static, ()>> {
-                    $(let $arg = match $arg::from_context(context) {
-                        Ok(value) => value,
-                        Err(rejection) => {
-                            report(context.socket(), &rejection.into_error());
-                            return None;
-                        }
-                    };)*
-                    Some(finish(context.socket(), self($($arg),*)))
-                }
-            }
-
-            #[allow(non_snake_case, unused_variables, reason = "one macro for all counts of arguments")]
-            impl<Function, Fut, $($arg,)*> DisconnectHandler<(Fut, $($arg,)*)> for Function
-            where
-                Function: Fn($($arg),*) -> Fut + Send + Sync + 'static,
-                Fut: Future<Output: IntoReply> + Send + 'static,
-                $($arg: for<'a> FromContext<DisconnectContext<'a>> + Send,)*
-            {
-                fn call(&self, context: &DisconnectContext<'_>) -> Option<BoxFuture<'static, ()>> {
-                    $(let $arg = match $arg::from_context(context) {
-                        Ok(value) => value,
-                        Err(rejection) => {
-                            report(context.socket(), &rejection.into_error());
-                            return None;
-                        }
-                    };)*
-                    Some(finish(context.socket(), self($($arg),*)))
-                }
-            }
+            life_handler!(ConnectionHandler, ConnectContext, $($arg)*);
+            life_handler!(DisconnectHandler, DisconnectContext, $($arg)*);
 
             #[allow(non_snake_case, unused_variables, reason = "one macro for all counts of arguments")]
             impl<Function, Fut, Error, $($arg,)*> Middleware<(Fut, $($arg,)*)> for Function
