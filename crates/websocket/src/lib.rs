@@ -41,6 +41,7 @@
 
 extern crate alloc;
 
+mod chunk;
 mod close;
 mod config;
 mod connection;
@@ -52,7 +53,10 @@ mod message;
 mod opcode;
 mod prepared;
 mod receive;
+mod receive_buffer;
+mod receiver;
 mod send;
+mod sender;
 #[allow(unsafe_code, reason = "calls of functions with target features, after the processor was asked")]
 mod simd;
 mod step;
@@ -60,6 +64,7 @@ mod utf8;
 #[allow(unsafe_code, reason = "text was validated incrementally, a second pass would be waste")]
 mod validated;
 
+pub use chunk::{Chunk, StreamEvent};
 pub use close::{CloseCode, CloseFrame};
 pub use config::{Config, Role};
 pub use connection::{CloseState, Connection};
@@ -69,7 +74,10 @@ pub use mask::MaskSource;
 pub use message::{Message, MessageKind};
 pub use opcode::OpCode;
 pub use prepared::Prepared;
-pub use receive::{Event, Receive};
+pub use receive::{Event, Events, Receive};
+pub use receive_buffer::ReceiveBuffer;
+pub use receiver::{ReceiveHalf, ReceiveState};
+pub use sender::SendHalf;
 pub use utf8::{InvalidUtf8, Utf8Validator};
 
 /// Compiles the examples of the README.

@@ -15,12 +15,13 @@ use bytes::{Buf, Bytes, BytesMut};
 use core::ops::Range;
 
 use crate::{
-    CloseFrame, CloseState, Connection, Message, MessageKind, ProtocolError,
+    Chunk, CloseFrame, CloseState, Message, MessageKind, ProtocolError, ReceiveHalf, ReceiveState, SendHalf,
+    StreamEvent,
     step::{Location, Received},
     validated,
 };
 
-/// Messages up to this length are copied out by [`Connection::receive_message`], longer ones are split off the input:
+/// Messages up to this length are copied out by [`ReceiveHalf::receive_message`], longer ones are split off the input:
 /// a small message that is kept must not pin a large read buffer.
 const COPY_LEN: usize = 1024;
 
@@ -31,45 +32,36 @@ pub enum Event<'a> {
     Text(&'a str),
     /// A whole binary message.
     Binary(&'a [u8]),
-    /// A Ping. Its Pong is already in the output.
+    /// A Ping. [`Connection`](crate::Connection) has put its Pong into the output.
     Ping(&'a [u8]),
     /// A Pong.
     Pong(&'a [u8]),
-    /// The peer's Close. If this end had not sent one, the answer is already in the output.
+    /// The peer's Close. If this end had not sent one, [`Connection`](crate::Connection) has put the answer into the
+    /// output.
     Close(Option<CloseFrame>),
 }
 
-impl Connection {
+impl ReceiveHalf {
     /// Receives what `input` holds: yields an event for every complete message and control frame in it.
     ///
-    /// `input` starts with the bytes that earlier calls did not [consume](Receive::consumed_len), exactly as they
-    /// were left, followed by what has arrived since. It is unmasked in place. An incomplete frame is not an error:
-    /// its bytes stay unconsumed, and the part that is here is not looked at again.
-    ///
-    /// Replies go to `output`, which the driver empties as it writes.
+    /// As [`Connection::receive`](crate::Connection::receive), but nothing is answered: pass what it yields to
+    /// [`SendHalf::answer`].
     #[inline]
-    pub fn receive<'a>(&'a mut self, input: &'a mut [u8], output: &'a mut Vec<u8>) -> Receive<'a> {
-        self.resume(output);
-        Receive { connection: self, input, output, consumed_len: 0, payload_range: None }
+    pub const fn receive<'a>(&'a mut self, input: &'a mut [u8]) -> Events<'a> {
+        Events { receiver: self, input, consumed_len: 0, payload_range: None }
     }
 
     /// Receives the next message from the front of `input` as one that owns its payload, or `None` when more bytes
     /// are needed. Consumed bytes are removed from `input`.
     ///
-    /// Messages up to 1 KiB are copied, longer ones are split off `input` without a copy; reassembled ones take
-    /// the reassembly buffer with them.
+    /// As [`Connection::receive_message`](crate::Connection::receive_message), but nothing is answered: pass the
+    /// result to [`SendHalf::answer_message`].
     ///
     /// # Errors
     /// [`ProtocolError`], once; after that `input` is discarded and `None` returned.
-    pub fn receive_message(
-        &mut self,
-        input: &mut BytesMut,
-        output: &mut Vec<u8>,
-    ) -> Result<Option<Message>, ProtocolError> {
-        self.resume(output);
+    pub fn receive_message(&mut self, input: &mut BytesMut) -> Result<Option<Message>, ProtocolError> {
         let mut consumed_len = 0;
-        let received = self.step(input, &mut consumed_len, output);
-        let result = match received {
+        let result = match self.step(input, &mut consumed_len) {
             Some(Ok(received)) => Ok(Some(self.own(received, input, &mut consumed_len))),
             Some(Err(error)) => Err(error),
             None => Ok(None),
@@ -78,12 +70,23 @@ impl Connection {
         result
     }
 
-    /// Turns `received` into a message; what was split off `input` no longer counts as to be consumed.
-    fn own(&mut self, received: Received, input: &mut BytesMut, consumed_len: &mut usize) -> Message {
+    /// Turns what was just received at `input` into a message; what was split off `input` no longer counts as to be
+    /// consumed.
+    pub(crate) fn own(
+        &mut self,
+        received: Received,
+        input: &mut BytesMut,
+        consumed_len: &mut usize,
+    ) -> Message {
+        // A piece of a text may begin and end within a code point.
+        let whole_text = matches!(received, Received::Data(MessageKind::Text, _));
         match received {
-            Received::Data(kind, location) => {
+            Received::Data(_, location) | Received::Chunk(_, location, _) => {
                 let payload = match location {
-                    Location::Assembled => Bytes::from(core::mem::take(&mut self.assembled)),
+                    Location::Assembled => {
+                        self.lent = false;
+                        Bytes::from(core::mem::take(&mut self.assembled))
+                    }
                     Location::Input(range) if range.len() <= COPY_LEN => {
                         Bytes::copy_from_slice(&input[range])
                     }
@@ -94,16 +97,56 @@ impl Connection {
                         input.split_to(range.len()).freeze()
                     }
                 };
-                match kind {
+                if whole_text {
                     // SAFETY: `step` yields a text message only when all of its payload passed the validator.
                     #[allow(unsafe_code, reason = "see validated.rs")]
-                    MessageKind::Text => Message::Text(unsafe { validated::into_byte_string(payload) }),
-                    MessageKind::Binary => Message::Binary(payload),
+                    Message::Text(unsafe { validated::into_byte_string(payload) })
+                } else {
+                    Message::Binary(payload)
                 }
             }
             Received::Ping(range) => Message::Ping(Bytes::copy_from_slice(&input[range])),
             Received::Pong(range) => Message::Pong(Bytes::copy_from_slice(&input[range])),
             Received::Close(frame) => Message::Close(frame),
+        }
+    }
+
+    /// What was just received at `input`, as it lies there.
+    #[inline]
+    pub(crate) fn lend<'a>(&'a self, received: &Received, input: &'a [u8]) -> Event<'a> {
+        match received {
+            Received::Data(MessageKind::Text, location) => {
+                // SAFETY: `step` yields a text message only when all of its payload passed the validator.
+                #[allow(unsafe_code, reason = "see validated.rs")]
+                Event::Text(unsafe { validated::as_str(self.payload(location, input)) })
+            }
+            // A piece of a text may begin and end within a code point.
+            Received::Data(MessageKind::Binary, location) | Received::Chunk(_, location, _) => {
+                Event::Binary(self.payload(location, input))
+            }
+            Received::Ping(range) => Event::Ping(&input[range.clone()]),
+            Received::Pong(range) => Event::Pong(&input[range.clone()]),
+            Received::Close(frame) => Event::Close(frame.clone()),
+        }
+    }
+
+    /// The same, with messages in pieces.
+    pub(crate) fn lend_chunk<'a>(&'a self, received: &Received, input: &'a [u8]) -> StreamEvent<'a> {
+        let (kind, location, fin) = match received {
+            Received::Chunk(kind, location, fin) => (*kind, location, *fin),
+            Received::Data(kind, location) => (*kind, location, true),
+            Received::Ping(range) => return StreamEvent::Ping(&input[range.clone()]),
+            Received::Pong(range) => return StreamEvent::Pong(&input[range.clone()]),
+            Received::Close(frame) => return StreamEvent::Close(frame.clone()),
+        };
+        StreamEvent::Chunk(Chunk { kind, payload: self.payload(location, input), fin })
+    }
+
+    #[inline]
+    fn payload<'a>(&'a self, location: &Location, input: &'a [u8]) -> &'a [u8] {
+        match location {
+            Location::Input(range) => &input[range.clone()],
+            Location::Assembled => &self.assembled,
         }
     }
 }
@@ -112,52 +155,57 @@ impl Connection {
 ///
 /// Dropping it early is fine: what it did not yield is not consumed.
 #[derive(Debug)]
-pub struct Receive<'a> {
-    connection: &'a mut Connection,
+pub struct Events<'a> {
+    receiver: &'a mut ReceiveHalf,
     input: &'a mut [u8],
-    output: &'a mut Vec<u8>,
     consumed_len: usize,
     payload_range: Option<Range<usize>>,
 }
 
-impl Receive<'_> {
-    /// The next event; `None` when the rest of the input is incomplete, or the connection is closed.
+impl Events<'_> {
+    /// The next event; `None` when the rest of the input is incomplete, or nothing more is received.
+    ///
+    /// Of a message of which a part was taken with [`next_chunk`](Self::next_chunk), the rest is passed over.
     ///
     /// # Errors
-    /// When the peer breaks the protocol, once. The Close frame that tells it so is in the output, and the rest of
-    /// the input is discarded.
+    /// When the peer breaks the protocol, once. The rest of the input is discarded.
     #[inline]
     #[allow(clippy::should_implement_trait, reason = "an Iterator cannot lend")]
     pub fn next(&mut self) -> Option<Result<Event<'_>, ProtocolError>> {
-        self.payload_range = None;
-        let received = match self.connection.step(self.input, &mut self.consumed_len, self.output)? {
-            Ok(received) => received,
-            Err(error) => return Some(Err(error)),
+        let received = self.receiver.step(self.input, &mut self.consumed_len);
+        Some(self.found(received)?.map(|received| self.receiver.lend(&received, self.input)))
+    }
+
+    /// Notes where the payload lies.
+    #[inline]
+    fn found(
+        &mut self,
+        received: Option<Result<Received, ProtocolError>>,
+    ) -> Option<Result<Received, ProtocolError>> {
+        self.payload_range = match &received {
+            Some(Ok(
+                Received::Data(_, Location::Input(range)) | Received::Chunk(_, Location::Input(range), _),
+            )) => Some(range.clone()),
+            _ => None,
         };
-        Some(Ok(match received {
-            Received::Data(kind, location) => {
-                let payload = match location {
-                    Location::Input(range) => {
-                        self.payload_range = Some(range.clone());
-                        &self.input[range]
-                    }
-                    Location::Assembled => &self.connection.assembled,
-                };
-                match kind {
-                    // SAFETY: `step` yields a text message only when all of its payload passed the validator.
-                    #[allow(unsafe_code, reason = "see validated.rs")]
-                    MessageKind::Text => Event::Text(unsafe { validated::as_str(payload) }),
-                    MessageKind::Binary => Event::Binary(payload),
-                }
-            }
-            Received::Ping(range) => Event::Ping(&self.input[range]),
-            Received::Pong(range) => Event::Pong(&self.input[range]),
-            Received::Close(frame) => Event::Close(frame),
-        }))
+        received
+    }
+
+    /// The next piece of a message, as much of it as the input holds, or the next control frame. Nothing of the
+    /// message is kept, so it may be of any length: [`Config::max_message_len`](crate::Config::max_message_len) does
+    /// not apply.
+    ///
+    /// May be mixed with [`next`](Self::next): what was already reassembled of a message comes as its first chunk.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub fn next_chunk(&mut self) -> Option<Result<StreamEvent<'_>, ProtocolError>> {
+        let received = self.receiver.step_chunk(self.input, &mut self.consumed_len);
+        Some(self.found(received)?.map(|received| self.receiver.lend_chunk(&received, self.input)))
     }
 
     /// How many bytes at the front of the input are done with. The driver removes them before the next call of
-    /// [`Connection::receive`].
+    /// [`ReceiveHalf::receive`].
     #[inline]
     pub const fn consumed_len(&self) -> usize {
         self.consumed_len
@@ -170,14 +218,81 @@ impl Receive<'_> {
         self.payload_range.clone()
     }
 
-    /// The output, so that answers can be appended between events.
+    /// How far receiving is.
+    pub const fn state(&self) -> ReceiveState {
+        self.receiver.state
+    }
+}
+
+/// [`Events`] that answers what has to be answered.
+#[derive(Debug)]
+pub struct Receive<'a> {
+    events: Events<'a>,
+    sender: &'a mut SendHalf,
+    output: &'a mut Vec<u8>,
+}
+
+impl<'a> Receive<'a> {
     #[inline]
-    pub fn connection(&mut self) -> (&mut Connection, &mut Vec<u8>) {
-        (self.connection, self.output)
+    pub(crate) fn new(
+        receiver: &'a mut ReceiveHalf,
+        sender: &'a mut SendHalf,
+        input: &'a mut [u8],
+        output: &'a mut Vec<u8>,
+    ) -> Self {
+        sender.resume(output);
+        Self { events: receiver.receive(input), sender, output }
+    }
+
+    /// The next event; `None` when the rest of the input is incomplete, or the connection is closed.
+    ///
+    /// Of a message of which a part was taken with [`next_chunk`](Self::next_chunk), the rest is passed over.
+    ///
+    /// # Errors
+    /// When the peer breaks the protocol, once. The Close frame that tells it so is in the output, and the rest of
+    /// the input is discarded.
+    #[inline]
+    #[allow(clippy::should_implement_trait, reason = "an Iterator cannot lend")]
+    pub fn next(&mut self) -> Option<Result<Event<'_>, ProtocolError>> {
+        let event = self.events.next()?;
+        if !matches!(event, Ok(Event::Text(_) | Event::Binary(_))) {
+            self.sender.answer(&event, self.output);
+        }
+        Some(event)
+    }
+
+    /// [`Events::next_chunk`].
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub fn next_chunk(&mut self) -> Option<Result<StreamEvent<'_>, ProtocolError>> {
+        let event = self.events.next_chunk()?;
+        self.sender.answer_stream(&event, self.output);
+        Some(event)
+    }
+
+    /// How many bytes at the front of the input are done with. The driver removes them before the next call of
+    /// [`Connection::receive`](crate::Connection::receive).
+    #[inline]
+    pub const fn consumed_len(&self) -> usize {
+        self.events.consumed_len()
+    }
+
+    /// Where in the input the payload of the last text or binary event lies, unless it was reassembled elsewhere:
+    /// the owner of the input may split it out instead of copying it.
+    #[inline]
+    pub fn payload_range(&self) -> Option<Range<usize>> {
+        self.events.payload_range()
+    }
+
+    /// The sending half and the output, so that answers can be appended between events.
+    #[inline]
+    pub const fn sender(&mut self) -> (&mut SendHalf, &mut Vec<u8>) {
+        (self.sender, self.output)
     }
 
     /// Whether the connection waits for the peer's Close, is closed or has failed.
     pub const fn close_state(&self) -> CloseState {
-        self.connection.close_state
+        CloseState::of(self.events.receiver.state, self.sender.close_sent())
     }
 }

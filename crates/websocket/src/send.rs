@@ -3,11 +3,10 @@
 use alloc::vec::Vec;
 
 use crate::{
-    CloseFrame, Connection, FrameHeader, Message, MessageKind, OpCode, Role, SendError,
-    frame::MAX_CONTROL_LEN,
+    CloseFrame, FrameHeader, Message, MessageKind, OpCode, Role, SendError, SendHalf, frame::MAX_CONTROL_LEN,
 };
 
-impl Connection {
+impl SendHalf {
     /// Sends a text message in one frame.
     ///
     /// # Errors

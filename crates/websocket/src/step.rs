@@ -4,9 +4,9 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::{
-    CloseFrame, Connection, FrameHeader, MessageKind, OpCode, ProtocolError, Role,
-    connection::{FrameInProgress, MessageInProgress},
+    CloseFrame, FrameHeader, MessageKind, OpCode, ProtocolError, ReceiveHalf, ReceiveState, Role,
     mask::mask,
+    receiver::{FrameInProgress, MessageInProgress},
     simd,
 };
 
@@ -16,13 +16,25 @@ const BLOCK_LEN: usize = 4096;
 /// A reassembly buffer above this capacity is not kept for the next message.
 const KEPT_BUFFER_LEN: usize = 1024;
 
-/// An event before it borrows anything: what [`Event`] and [`Message`] are made of.
+/// An event before it borrows anything: what [`Event`](crate::Event), [`Message`](crate::Message) and
+/// [`StreamEvent`](crate::StreamEvent) are made of.
 #[derive(Debug)]
 pub(crate) enum Received {
     Data(MessageKind, Location),
+    /// A piece of a message, and whether it is the last one.
+    Chunk(MessageKind, Location, bool),
     Ping(Range<usize>),
     Pong(Range<usize>),
     Close(Option<CloseFrame>),
+}
+
+/// How a message is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taking {
+    /// As a whole, so its length is limited.
+    Whole,
+    /// In chunks, so nothing of it is held.
+    Chunks,
 }
 
 /// Where the payload of a message lies.
@@ -34,27 +46,50 @@ pub(crate) enum Location {
     Assembled,
 }
 
-impl Connection {
+impl ReceiveHalf {
     /// Advances over `input` from `position` to the end of the next event.
     #[inline]
     pub(crate) fn step(
         &mut self,
         input: &mut [u8],
         position: &mut usize,
-        output: &mut Vec<u8>,
     ) -> Option<Result<Received, ProtocolError>> {
-        if !self.assembled.is_empty() && self.message.is_none() {
+        if let Err(ended) = self.begin_step(input, position) {
+            return ended;
+        }
+        let received = self.try_step(input, position);
+        self.end_step(received, input, position)
+    }
+
+    /// What every step begins with: the reassembled message that was yielded is over.
+    #[inline]
+    pub(crate) fn begin_step(
+        &mut self,
+        input: &[u8],
+        position: &mut usize,
+    ) -> Result<(), Option<Result<Received, ProtocolError>>> {
+        if self.lent {
             self.release_assembled();
         }
-        if self.is_closed() {
+        if self.state != ReceiveState::Open {
             // §5.5.1, §7.1.7: what follows a Close or an error is ignored.
             *position = input.len();
-            return None;
+            return Err(None);
         }
-        match self.try_step(input, position, output) {
+        Ok(())
+    }
+
+    #[inline]
+    pub(crate) fn end_step(
+        &mut self,
+        received: Result<Option<Received>, ProtocolError>,
+        input: &[u8],
+        position: &mut usize,
+    ) -> Option<Result<Received, ProtocolError>> {
+        match received {
             Ok(received) => received.map(Ok),
             Err(error) => {
-                self.fail(error, output);
+                self.end(ReceiveState::Failed);
                 *position = input.len();
                 Some(Err(error))
             }
@@ -66,7 +101,6 @@ impl Connection {
         &mut self,
         input: &mut [u8],
         position: &mut usize,
-        output: &mut Vec<u8>,
     ) -> Result<Option<Received>, ProtocolError> {
         if self.frame.is_none()
             && self.message.is_none()
@@ -75,22 +109,21 @@ impl Connection {
             *position = range.end;
             return Ok(Some(Received::Data(kind, Location::Input(range))));
         }
+        if self.chunked
+            && let Some(received) = self.skip(input, position)?
+        {
+            return Ok(Some(received));
+        }
         loop {
-            let frame = match self.frame.take() {
-                Some(frame) => frame,
-                None => {
-                    let Some((header, header_len)) = FrameHeader::decode(&input[*position..])? else {
-                        return Ok(None);
-                    };
-                    let frame = self.begin_received_frame(&header)?;
-                    *position += header_len;
-                    frame
-                }
-            };
+            let Some(frame) = self.next_frame(input, position, Taking::Whole)? else { return Ok(None) };
             let received = if frame.opcode.is_control() {
-                self.control_frame(frame, input, position, output)?
+                self.control_frame(frame, input, position)?
             } else if self.message.is_none() {
                 self.whole_message(frame, input, position)?
+            } else if self.chunked {
+                // Not skipped to its end: more bytes are needed.
+                self.frame = Some(frame);
+                return Ok(None);
             } else {
                 self.fragment(frame, input, position)?
             };
@@ -99,6 +132,23 @@ impl Connection {
                 return Ok(received);
             }
         }
+    }
+
+    /// The frame that is under way, or the next one of the input; `None` when its header is incomplete.
+    #[inline]
+    pub(crate) fn next_frame(
+        &mut self,
+        input: &[u8],
+        position: &mut usize,
+        taking: Taking,
+    ) -> Result<Option<FrameInProgress>, ProtocolError> {
+        if let Some(frame) = self.frame.take() {
+            return Ok(Some(frame));
+        }
+        let Some((header, header_len)) = FrameHeader::decode(&input[*position..])? else { return Ok(None) };
+        let frame = self.begin_received_frame(&header, taking)?;
+        *position += header_len;
+        Ok(Some(frame))
     }
 
     /// The common case at the least cost: a message in one frame of less than 64 KiB, all of it here. Whatever is not
@@ -143,7 +193,11 @@ impl Connection {
 
     /// Judges a header: masks, reserved bits, fragmentation and limits.
     #[inline]
-    fn begin_received_frame(&mut self, header: &FrameHeader) -> Result<FrameInProgress, ProtocolError> {
+    fn begin_received_frame(
+        &mut self,
+        header: &FrameHeader,
+        taking: Taking,
+    ) -> Result<FrameInProgress, ProtocolError> {
         if header.rsv1 {
             return Err(ProtocolError::ReservedBits);
         }
@@ -155,6 +209,9 @@ impl Connection {
             _ => {}
         }
         if !header.opcode.is_control() {
+            if taking == Taking::Whole {
+                self.check_len(header.payload_len)?;
+            }
             self.begin_received_data(header)?;
         }
         let Ok(payload_len) = usize::try_from(header.payload_len) else {
@@ -170,16 +227,22 @@ impl Connection {
         })
     }
 
+    /// Checks a frame with `len` more bytes against the limits of a message that is held.
     #[inline]
-    fn begin_received_data(&mut self, header: &FrameHeader) -> Result<(), ProtocolError> {
+    fn check_len(&self, payload_len: u64) -> Result<(), ProtocolError> {
         let max = self.config.max_frame_len;
-        if header.payload_len > max {
-            return Err(ProtocolError::FrameTooLong { len: header.payload_len, max });
+        if payload_len > max {
+            return Err(ProtocolError::FrameTooLong { len: payload_len, max });
         }
-        let len = header.payload_len.saturating_add(self.assembled.len() as u64);
+        let len = payload_len.saturating_add(self.assembled.len() as u64);
         if len > self.config.max_message_len {
             return Err(ProtocolError::MessageTooLong { len, max: self.config.max_message_len });
         }
+        Ok(())
+    }
+
+    #[inline]
+    fn begin_received_data(&mut self, header: &FrameHeader) -> Result<(), ProtocolError> {
         // §5.4: fragments of one message "MUST NOT be interleaved between the fragments of another message".
         match (&mut self.message, header.opcode) {
             (None, OpCode::Continuation) => return Err(ProtocolError::UnexpectedContinuation),
@@ -238,6 +301,8 @@ impl Connection {
         let Some(MessageInProgress { kind, .. }) = self.message else {
             return Err(ProtocolError::UnexpectedContinuation);
         };
+        // Its header may have been seen when chunks were asked for, which have no limit.
+        self.check_len(frame.payload_len as u64)?;
         let end = position.saturating_add(frame.payload_len).min(input.len());
         let piece = &mut input[*position..end];
         self.process(piece, frame.masking_key, frame.mask_offset, kind)?;
@@ -256,15 +321,15 @@ impl Connection {
             self.finish_text()?;
         }
         self.message = None;
+        self.lent = true;
         Ok(Some(Received::Data(kind, Location::Assembled)))
     }
 
-    fn control_frame(
+    pub(crate) fn control_frame(
         &mut self,
         frame: FrameInProgress,
         input: &mut [u8],
         position: &mut usize,
-        output: &mut Vec<u8>,
     ) -> Result<Option<Received>, ProtocolError> {
         let range = *position..*position + frame.payload_len;
         let Some(payload) = input.get_mut(range.clone()) else {
@@ -276,16 +341,11 @@ impl Connection {
         }
         *position = range.end;
         Ok(Some(match frame.opcode {
-            OpCode::Ping => {
-                self.answer_ping(payload, output);
-                Received::Ping(range)
-            }
+            OpCode::Ping => Received::Ping(range),
             OpCode::Pong => Received::Pong(range),
             _ => {
                 let frame = CloseFrame::decode(payload)?;
-                self.answer_close(frame.as_ref(), output);
-                self.message = None;
-                self.assembled = Vec::new();
+                self.end(ReceiveState::Closed);
                 Received::Close(frame)
             }
         }))
@@ -293,7 +353,7 @@ impl Connection {
 
     /// Unmasks `payload` and, if it is text, validates it.
     #[inline]
-    fn process(
+    pub(crate) fn process(
         &mut self,
         payload: &mut [u8],
         masking_key: Option<[u8; 4]>,
@@ -319,12 +379,14 @@ impl Connection {
     }
 
     #[inline]
-    fn finish_text(&mut self) -> Result<(), ProtocolError> {
+    pub(crate) fn finish_text(&self) -> Result<(), ProtocolError> {
         // §8.1: text that ends within a code point is no UTF-8 either. The next message starts afresh.
         self.utf8.finish().map_err(|_| ProtocolError::InvalidUtf8)
     }
 
+    #[cold]
     fn release_assembled(&mut self) {
+        self.lent = false;
         if self.assembled.capacity() > KEPT_BUFFER_LEN {
             self.assembled = Vec::new();
         } else {

@@ -1,0 +1,120 @@
+//! The receiving half of a connection: its state.
+
+use alloc::vec::Vec;
+
+use crate::{Config, MessageKind, OpCode, ProtocolError, Role, Utf8Validator};
+
+/// How far receiving is.
+///
+/// ```text
+///           the peer's Close
+/// ┌──────┐ ─────────────────────────────► ┌────────┐
+/// │ Open │                                │ Closed │
+/// └──────┘                                └────────┘
+///     │     the peer breaks the protocol, or its transport ends early
+///     └─────────────────────────────────► ┌────────┐
+///                                         │ Failed │
+///                                         └────────┘
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReceiveState {
+    /// Messages may come.
+    Open,
+    /// The peer's Close came; nothing is received after it (§5.5.1).
+    Closed,
+    /// The peer broke the protocol, or the transport ended early. Nothing more is received.
+    Failed,
+}
+
+/// The receiving half of a [`Connection`](crate::Connection): bytes of the peer become events.
+///
+/// A driver that uses it apart from its [`SendHalf`](crate::SendHalf) passes everything that it yields to
+/// [`SendHalf::answer`](crate::SendHalf::answer), for Pings and Closes have to be answered.
+#[derive(Debug)]
+pub struct ReceiveHalf {
+    pub(crate) role: Role,
+    pub(crate) state: ReceiveState,
+    /// Whether the content of `assembled` was yielded: it is over with the next step.
+    pub(crate) lent: bool,
+    /// Whether a part of `message` was yielded as a chunk, so that the rest can only be chunks or be skipped.
+    pub(crate) chunked: bool,
+    pub(crate) config: Config,
+    /// The frame whose header was consumed and whose payload is not complete.
+    pub(crate) frame: Option<FrameInProgress>,
+    /// The message that is being reassembled, or taken in chunks.
+    pub(crate) message: Option<MessageInProgress>,
+    pub(crate) utf8: Utf8Validator,
+    pub(crate) assembled: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FrameInProgress {
+    pub(crate) fin: bool,
+    pub(crate) opcode: OpCode,
+    pub(crate) masking_key: Option<[u8; 4]>,
+    /// Bytes of payload that are still to come, or are in the input and not consumed.
+    pub(crate) payload_len: usize,
+    /// Of these, how many at the front of the input are already unmasked and validated.
+    pub(crate) processed_len: usize,
+    /// How far into the frame's payload the front of the input is: the phase of the mask.
+    pub(crate) mask_offset: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MessageInProgress {
+    pub(crate) kind: MessageKind,
+    pub(crate) fragment_count: u32,
+}
+
+impl ReceiveHalf {
+    pub(crate) const fn new(role: Role, config: Config) -> Self {
+        Self {
+            role,
+            state: ReceiveState::Open,
+            lent: false,
+            chunked: false,
+            config,
+            frame: None,
+            message: None,
+            utf8: Utf8Validator::new(),
+            assembled: Vec::new(),
+        }
+    }
+
+    /// Which end this is.
+    pub const fn role(&self) -> Role {
+        self.role
+    }
+
+    /// How far receiving is.
+    pub const fn state(&self) -> ReceiveState {
+        self.state
+    }
+
+    /// How many bytes beyond the `buffered_len` unconsumed ones complete the frame whose header is known; 0 when
+    /// none is. A driver may use it to size its next read, but must cap what it reserves: the peer only claims it.
+    pub fn missing_len(&self, buffered_len: usize) -> usize {
+        self.frame.map_or(0, |frame| frame.payload_len.saturating_sub(buffered_len))
+    }
+
+    /// Tells that the peer ended the transport.
+    ///
+    /// # Errors
+    /// [`ProtocolError::ClosedWithoutHandshake`] unless the peer's Close was received or the half had already
+    /// failed.
+    pub const fn receive_eof(&mut self) -> Result<(), ProtocolError> {
+        if !matches!(self.state, ReceiveState::Open) {
+            return Ok(());
+        }
+        self.state = ReceiveState::Failed;
+        Err(ProtocolError::ClosedWithoutHandshake)
+    }
+
+    /// Nothing more is received.
+    pub(crate) fn end(&mut self, state: ReceiveState) {
+        self.state = state;
+        self.frame = None;
+        self.message = None;
+        self.assembled = Vec::new();
+    }
+}

@@ -1,0 +1,172 @@
+//! The sending half of a connection: its state, what it owes the peer, and framing.
+
+use alloc::{boxed::Box, vec::Vec};
+
+use crate::{
+    CloseFrame, Event, FrameHeader, MaskSource, Message, OpCode, ProtocolError, Role, SendError, StreamEvent,
+    frame::MAX_CONTROL_LEN, mask::mask,
+};
+
+/// While more than this many bytes wait in the output, Pongs are held back and only the latest is kept, so that a
+/// peer which floods with Pings and never reads cannot make the output grow without bound.
+const PONG_BACKLOG_LEN: usize = 16 * 1024;
+
+/// The sending half of a [`Connection`](crate::Connection): every `send_*` appends whole frames to an output, which
+/// the driver writes to the peer in order.
+///
+/// A driver that uses it apart from its [`ReceiveHalf`](crate::ReceiveHalf) passes everything that is received to
+/// [`answer`](Self::answer), for Pings and Closes have to be answered.
+#[derive(Debug)]
+pub struct SendHalf {
+    /// The client's.
+    masks: Option<MaskSource>,
+    close_sent: bool,
+    /// Whether a fragmented message is being sent.
+    sending: bool,
+    /// The latest Pong that did not fit the output.
+    held_pong: Option<Box<[u8]>>,
+}
+
+impl SendHalf {
+    pub(crate) const fn new(masks: Option<MaskSource>) -> Self {
+        Self { masks, close_sent: false, sending: false, held_pong: None }
+    }
+
+    /// Which end this is.
+    pub const fn role(&self) -> Role {
+        if self.masks.is_some() { Role::Client } else { Role::Server }
+    }
+
+    /// Whether a Close frame was sent: nothing follows it (§5.5.1).
+    pub const fn close_sent(&self) -> bool {
+        self.close_sent
+    }
+
+    /// Appends what the peer is owed for what was received: a Pong for its Ping (§5.5.2), a Close for its Close
+    /// (§5.5.1), and a Close with the code of the error when it broke the protocol (§7.1.7).
+    pub fn answer(&mut self, received: &Result<Event<'_>, ProtocolError>, output: &mut Vec<u8>) {
+        match received {
+            Ok(Event::Ping(payload)) => self.answer_ping(payload, output),
+            Ok(Event::Close(frame)) => self.answer_close(frame.as_ref(), output),
+            Err(error) => self.answer_error(*error, output),
+            Ok(_) => {}
+        }
+    }
+
+    /// [`answer`](Self::answer) for what [`receive_message`](crate::ReceiveHalf::receive_message) returned.
+    pub fn answer_message(
+        &mut self,
+        received: &Result<Option<Message>, ProtocolError>,
+        output: &mut Vec<u8>,
+    ) {
+        match received {
+            Ok(Some(Message::Ping(payload))) => self.answer_ping(payload, output),
+            Ok(Some(Message::Close(frame))) => self.answer_close(frame.as_ref(), output),
+            Err(error) => self.answer_error(*error, output),
+            Ok(_) => self.resume(output),
+        }
+    }
+
+    /// [`answer`](Self::answer) for what [`next_chunk`](crate::Events::next_chunk) returned.
+    pub fn answer_stream(&mut self, received: &Result<StreamEvent<'_>, ProtocolError>, output: &mut Vec<u8>) {
+        match received {
+            Ok(StreamEvent::Ping(payload)) => self.answer_ping(payload, output),
+            Ok(StreamEvent::Close(frame)) => self.answer_close(frame.as_ref(), output),
+            Err(error) => self.answer_error(*error, output),
+            Ok(_) => {}
+        }
+    }
+
+    /// Refuses to send anything from now on, as after a Close.
+    pub fn end(&mut self) {
+        self.close_sent = true;
+        self.held_pong = None;
+    }
+
+    /// Appends a Pong that was held back, if there is one and `output` has room again. A driver calls it after it
+    /// wrote its output.
+    #[inline]
+    pub fn resume(&mut self, output: &mut Vec<u8>) {
+        if self.held_pong.is_some() {
+            self.release_pong(output);
+        }
+    }
+
+    fn release_pong(&mut self, output: &mut Vec<u8>) {
+        if output.len() <= PONG_BACKLOG_LEN
+            && let Some(payload) = self.held_pong.take()
+            && !self.close_sent
+        {
+            self.put_frame(OpCode::Pong, true, &payload, output);
+        }
+    }
+
+    /// §5.5.2: "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in response, unless it already
+    /// received a Close frame." §5.5.3 allows to answer only the latest Ping.
+    pub(crate) fn answer_ping(&mut self, payload: &[u8], output: &mut Vec<u8>) {
+        if self.close_sent {
+            return;
+        }
+        if output.len() > PONG_BACKLOG_LEN {
+            self.held_pong = Some(payload.into());
+        } else {
+            self.held_pong = None;
+            self.put_frame(OpCode::Pong, true, payload, output);
+        }
+    }
+
+    /// §5.5.1: "If an endpoint receives a Close frame and did not previously send a Close frame, the endpoint MUST
+    /// send a Close frame in response."
+    pub(crate) fn answer_close(&mut self, received: Option<&CloseFrame>, output: &mut Vec<u8>) {
+        let code = received.map(|frame| frame.code.get().to_be_bytes());
+        self.put_last_close(code.as_ref().map_or(&[], |code| &code[..]), output);
+    }
+
+    /// §7.1.7: fail the connection, telling the peer why.
+    pub(crate) fn answer_error(&mut self, error: ProtocolError, output: &mut Vec<u8>) {
+        self.put_last_close(&error.close_code().get().to_be_bytes(), output);
+    }
+
+    fn put_last_close(&mut self, payload: &[u8], output: &mut Vec<u8>) {
+        if !self.close_sent {
+            self.put_close(payload, output);
+        }
+        self.held_pong = None;
+    }
+
+    /// Appends a Close frame, the last one.
+    pub(crate) fn put_close(&mut self, payload: &[u8], output: &mut Vec<u8>) {
+        debug_assert!(payload.len() <= MAX_CONTROL_LEN);
+        self.put_frame(OpCode::Close, true, payload, output);
+        self.close_sent = true;
+    }
+
+    /// Appends one frame, masked if this is the client.
+    #[inline]
+    pub(crate) fn put_frame(&mut self, opcode: OpCode, fin: bool, payload: &[u8], output: &mut Vec<u8>) {
+        let masking_key = self.masks.as_mut().map(MaskSource::next_key);
+        let header = FrameHeader { fin, rsv1: false, opcode, masking_key, payload_len: payload.len() as u64 };
+        let (bytes, len) = header.encode();
+        output.reserve(len + payload.len());
+        output.extend_from_slice(&bytes[..len]);
+        let start = output.len();
+        output.extend_from_slice(payload);
+        if let Some(key) = masking_key {
+            mask(&mut output[start..], key, 0);
+        }
+    }
+
+    /// Checks that `opcode` may be sent now, and follows the fragmented message that is being sent.
+    pub(crate) const fn begin_frame(&mut self, opcode: OpCode, fin: bool) -> Result<(), SendError> {
+        if self.close_sent {
+            return Err(SendError::Closed);
+        }
+        match opcode {
+            OpCode::Continuation if !self.sending => return Err(SendError::NoMessageToContinue),
+            OpCode::Text | OpCode::Binary if self.sending => return Err(SendError::MessageUnfinished),
+            OpCode::Continuation | OpCode::Text | OpCode::Binary => self.sending = !fin,
+            OpCode::Close | OpCode::Ping | OpCode::Pong => {}
+        }
+        Ok(())
+    }
+}
