@@ -17,6 +17,10 @@ pub enum Error {
     HandshakeTimeout,
     /// The peer did not finish the closing handshake before its deadline.
     CloseTimeout,
+    /// The peer did not answer a Ping in time, see [`Keepalive`](crate::Keepalive).
+    KeepaliveTimeout,
+    /// No message went in either direction for too long, see [`Options::idle_timeout`](crate::Options::idle_timeout).
+    IdleTimeout,
     /// The URL is not one that can be connected to.
     Url(&'static str),
     /// The transport failed.
@@ -31,6 +35,8 @@ impl fmt::Display for Error {
             Self::Handshake(error) => write!(f, "opening handshake failed: {error}"),
             Self::HandshakeTimeout => f.write_str("opening handshake timed out"),
             Self::CloseTimeout => f.write_str("the peer did not close in time"),
+            Self::KeepaliveTimeout => f.write_str("the peer did not answer a ping in time"),
+            Self::IdleTimeout => f.write_str("no message for too long"),
             Self::Url(problem) => write!(f, "cannot connect to this URL: {problem}"),
             Self::Io(error) => write!(f, "transport failed: {error}"),
         }
@@ -44,7 +50,7 @@ impl std::error::Error for Error {
             Self::Send(error) => Some(error),
             Self::Handshake(error) => Some(error),
             Self::Io(error) => Some(error),
-            Self::HandshakeTimeout | Self::CloseTimeout | Self::Url(_) => None,
+            _ => None,
         }
     }
 }

@@ -17,7 +17,7 @@
 //!         while let Some(message) = socket.receive().await {
 //!             let message = message?;
 //!             if message.is_data() {
-//!                 socket.feed(message).await?;
+//!                 socket.send(message).await?;
 //!             }
 //!         }
 //!         Ok::<(), sockeye_tokio_websocket::Error>(())
@@ -35,7 +35,13 @@ mod buffer;
 mod client;
 mod error;
 mod halves;
+mod inbound;
+mod keepalive;
+mod message_writer;
+mod options;
+mod outbound;
 mod output;
+mod replies;
 mod server;
 #[cfg(feature = "hyper")]
 pub mod upgrade;
@@ -44,10 +50,17 @@ mod websocket;
 
 pub use client::{Connector, connect};
 pub use error::Error;
+pub use keepalive::Keepalive;
+pub use message_writer::MessageWriter;
+pub use options::Options;
+pub use replies::Replies;
 pub use server::{Acceptor, accept};
 pub use sockeye_websocket as codec;
-pub use sockeye_websocket::{CloseCode, CloseFrame, Config, Event, Message, MessageKind, Prepared, Role};
-pub use websocket::{Options, WebSocket};
+pub use sockeye_websocket::{
+    Chunk, CloseCode, CloseFrame, CloseState, Config, Event, Message, MessageKind, Prepared, Role,
+    StreamEvent,
+};
+pub use websocket::WebSocket;
 
 /// Compiles the examples of the README.
 #[cfg(doctest)]

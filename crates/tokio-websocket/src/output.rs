@@ -1,7 +1,15 @@
-//! What waits to be written: own frames, copied together, and large or shared ones by reference.
+//! What waits to be written: own frames, copied one behind the other, and large or shared payloads by reference.
+//!
+//! ```text
+//! own     ┌──────────────┬────────┬─────────── - -
+//!         │ frames       │ header │ frames
+//!         └──────────────┴────────┴─────────── - -
+//! shared                          ▲ payload, to be written at this place
+//! ```
 
 use bytes::{Buf, Bytes};
 use std::{
+    cell::RefCell,
     collections::VecDeque,
     io::{self, IoSlice},
     pin::Pin,
@@ -9,63 +17,72 @@ use std::{
 };
 use tokio::io::AsyncWrite;
 
-/// Shared bytes up to this length are copied behind the own frames: one more slice costs the kernel more than that.
-const COPY_LEN: usize = 512;
+/// Shared bytes below this length are copied behind the own frames: one more slice costs more than that. Above it
+/// the copy does.
+const COPY_LEN: usize = 2048;
 
 /// How many slices one vectored write takes.
 const SLICE_COUNT: usize = 64;
 
-/// Written bytes at the front of the tail are dropped when there are more of them than this.
+/// Written bytes at the front of the own ones are dropped when there are more of them than this.
 const COMPACT_LEN: usize = 16 * 1024;
 
-/// Above this capacity an empty tail is given back to the allocator.
-const KEPT_TAIL_LEN: usize = 512;
+/// Buffers for own frames up to this capacity are used again.
+const POOLED_LEN: usize = 64 * 1024;
 
-/// Bytes in the order in which they leave: `segments`, then `tail`.
+/// Buffers kept per thread. One serves nearly all, as what is queued is mostly written in the same poll.
+const POOLED_COUNT: usize = 4;
+
+thread_local! {
+    static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Bytes in the order in which they leave. It holds no memory while it is empty.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
-    segments: VecDeque<Bytes>,
-    segments_len: usize,
-    tail: Vec<u8>,
-    /// How much of the tail is written, while there are no segments.
-    tail_written_len: usize,
+    own: Vec<u8>,
+    /// How much of `own` is written.
+    written_len: usize,
+    shared: VecDeque<Shared>,
+    shared_len: usize,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// How many own bytes leave before these.
+    at: usize,
+    bytes: Bytes,
 }
 
 impl Output {
     /// Bytes that wait.
+    #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.segments_len + self.tail.len() - self.tail_written_len
+        self.shared_len + self.own.len() - self.written_len
     }
 
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Where own frames are appended.
+    #[inline]
     pub(crate) fn tail(&mut self) -> &mut Vec<u8> {
-        &mut self.tail
+        if self.own.capacity() == 0 {
+            self.own = POOL.with_borrow_mut(Vec::pop).unwrap_or_default();
+        }
+        &mut self.own
     }
 
-    /// Appends whole frames, by reference when that is cheaper than copying them.
+    /// Appends whole frames or payloads, by reference when that is cheaper than copying them.
     pub(crate) fn push(&mut self, bytes: &Bytes) {
-        if bytes.len() <= COPY_LEN {
-            self.tail.extend_from_slice(bytes);
+        if bytes.len() < COPY_LEN {
+            self.tail().extend_from_slice(bytes);
         } else {
-            self.seal_tail();
-            self.segments_len += bytes.len();
-            self.segments.push_back(bytes.clone());
+            self.shared_len += bytes.len();
+            self.shared.push_back(Shared { at: self.own.len(), bytes: bytes.clone() });
         }
-    }
-
-    fn seal_tail(&mut self) {
-        if self.tail.len() > self.tail_written_len {
-            let mut sealed = Bytes::from(std::mem::take(&mut self.tail));
-            sealed.advance(self.tail_written_len);
-            self.segments_len += sealed.len();
-            self.segments.push_back(sealed);
-        }
-        self.tail.clear();
-        self.tail_written_len = 0;
     }
 
     /// Writes until nothing waits.
@@ -75,63 +92,95 @@ impl Output {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         while !self.is_empty() {
-            let written = if self.segments.is_empty() {
-                let poll = Pin::new(&mut *stream).poll_write(cx, &self.tail[self.tail_written_len..]);
-                if poll.is_pending() {
-                    self.compact_tail();
-                }
-                ready!(poll)?
+            let poll = if self.shared.is_empty() {
+                Pin::new(&mut *stream).poll_write(cx, &self.own[self.written_len..])
             } else {
                 let mut slices = [IoSlice::new(&[]); SLICE_COUNT];
-                let mut count = 0;
-                let tail = (!self.tail.is_empty()).then_some(&self.tail[..]);
-                for (slice, bytes) in slices.iter_mut().zip(self.segments.iter().map(|b| &b[..]).chain(tail))
-                {
-                    *slice = IoSlice::new(bytes);
-                    count += 1;
-                }
-                ready!(Pin::new(&mut *stream).poll_write_vectored(cx, &slices[..count]))?
+                let count = self.slices(&mut slices);
+                Pin::new(&mut *stream).poll_write_vectored(cx, &slices[..count])
             };
+            if poll.is_pending() {
+                self.compact();
+            }
+            let written = ready!(poll)?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.advance(written);
         }
-        self.tail_written_len = 0;
-        if self.tail.capacity() > KEPT_TAIL_LEN {
-            self.tail = Vec::new();
-        } else {
-            self.tail.clear();
-        }
-        if self.segments.capacity() > SLICE_COUNT {
-            self.segments = VecDeque::new();
-        }
+        self.release();
         Poll::Ready(Ok(()))
     }
 
-    /// A tail that is appended to before it was written to its end would grow for ever.
-    fn compact_tail(&mut self) {
-        if self.tail_written_len > COMPACT_LEN.max(self.tail.len() / 2) {
-            self.tail.drain(..self.tail_written_len);
-            self.tail_written_len = 0;
+    /// The first of what waits; returns how many slices that are.
+    fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICE_COUNT]) -> usize {
+        let mut position = self.written_len;
+        let shared = self.shared.iter().flat_map(|shared| {
+            let own = &self.own[position..shared.at];
+            position = shared.at;
+            [own, &shared.bytes[..]]
+        });
+        let mut count = 0;
+        for bytes in shared.filter(|bytes| !bytes.is_empty()).take(SLICE_COUNT - 1) {
+            slices[count] = IoSlice::new(bytes);
+            count += 1;
         }
+        let last = self.shared.back().map_or(0, |shared| shared.at);
+        if count < SLICE_COUNT - 1 && last < self.own.len() {
+            slices[count] = IoSlice::new(&self.own[last..]);
+            count += 1;
+        }
+        count
     }
 
     fn advance(&mut self, mut len: usize) {
-        while let Some(front) = self.segments.front_mut() {
-            if len < front.len() {
-                front.advance(len);
-                self.segments_len -= len;
+        while let Some(front) = self.shared.front_mut() {
+            let own_len = (front.at - self.written_len).min(len);
+            self.written_len += own_len;
+            len -= own_len;
+            if len < front.bytes.len() {
+                front.bytes.advance(len);
+                self.shared_len -= len;
                 return;
             }
-            len -= front.len();
-            self.segments_len -= front.len();
-            self.segments.pop_front();
+            len -= front.bytes.len();
+            self.shared_len -= front.bytes.len();
+            self.shared.pop_front();
         }
-        self.tail_written_len += len;
+        self.written_len += len;
+    }
+
+    /// Own bytes that are appended to before they are written to their end would grow for ever.
+    fn compact(&mut self) {
+        if self.written_len > COMPACT_LEN.max(self.own.len() / 2) {
+            self.own.drain(..self.written_len);
+            for shared in &mut self.shared {
+                shared.at -= self.written_len;
+            }
+            self.written_len = 0;
+        }
+    }
+
+    /// Gives the memory back, now that nothing waits.
+    #[inline]
+    fn release(&mut self) {
+        self.written_len = 0;
+        if self.own.capacity() > 0 {
+            let mut own = std::mem::take(&mut self.own);
+            if own.capacity() <= POOLED_LEN {
+                own.clear();
+                POOL.with_borrow_mut(|pool| {
+                    if pool.len() < POOLED_COUNT {
+                        pool.push(own);
+                    }
+                });
+            }
+        }
+        if self.shared.capacity() > 0 {
+            self.shared = VecDeque::new();
+        }
     }
 }
-
 #[cfg(test)]
 mod tests {
     use super::*;

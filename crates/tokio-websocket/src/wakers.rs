@@ -27,6 +27,7 @@ pub(crate) struct Wakers {
 
 impl Wakers {
     /// What the transport should wake when the task of `own` polls for `half`; `None` when that is `own` alone.
+    #[inline]
     pub(crate) fn both(&self, half: Half, own: &Waker) -> Option<Waker> {
         let other = match half {
             Half::Receive => &self.send,
@@ -36,17 +37,21 @@ impl Wakers {
         Some(Arc::new(Both(own.clone(), other.clone())).into())
     }
 
-    /// The task of `own` waits for `half`.
-    pub(crate) fn wait(&mut self, half: Half, own: &Waker) {
+    /// The task of `own` polled for `half`, and waits for it if that is `pending`.
+    #[inline]
+    pub(crate) fn polled(&mut self, half: Half, own: &Waker, pending: bool) {
+        if pending {
+            self.wait(half, own);
+        } else {
+            *self.slot(half) = None;
+        }
+    }
+
+    fn wait(&mut self, half: Half, own: &Waker) {
         let slot = self.slot(half);
         if !slot.as_ref().is_some_and(|waker| waker.will_wake(own)) {
             *slot = Some(own.clone());
         }
-    }
-
-    /// No task waits for `half` any more.
-    pub(crate) fn done(&mut self, half: Half) {
-        *self.slot(half) = None;
     }
 
     const fn slot(&mut self, half: Half) -> &mut Option<Waker> {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use crate::CloseFrame;
+use crate::{CloseFrame, OpCode};
 
 /// The two kinds of data that a message carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -12,6 +12,16 @@ pub enum MessageKind {
     Text,
     /// Bytes.
     Binary,
+}
+
+impl MessageKind {
+    /// The opcode of the message's first frame.
+    pub const fn opcode(self) -> OpCode {
+        match self {
+            Self::Text => OpCode::Text,
+            Self::Binary => OpCode::Binary,
+        }
+    }
 }
 
 /// A message or control frame that owns its payload. Cloning it shares the payload.

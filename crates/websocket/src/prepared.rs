@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-use crate::{FrameHeader, MessageKind, OpCode};
+use crate::{FrameHeader, MessageKind};
 
 /// A message as a server sends it: header and payload, framed once. Cloning it shares the bytes, so a broadcast costs
 /// one encoding and one allocation however many receive it.
@@ -54,11 +54,7 @@ impl Prepared {
     }
 
     fn header(kind: MessageKind, payload_len: usize) -> ([u8; crate::MAX_HEADER_LEN], usize) {
-        let opcode = match kind {
-            MessageKind::Text => OpCode::Text,
-            MessageKind::Binary => OpCode::Binary,
-        };
-        FrameHeader::new(opcode, payload_len as u64).encode()
+        FrameHeader::new(kind.opcode(), payload_len as u64).encode()
     }
 
     /// Text or binary.

@@ -1,9 +1,11 @@
 //! Sending: every method appends whole frames to the output, which the driver writes to the peer in order.
 
 use alloc::vec::Vec;
+use bytes::Bytes;
 
 use crate::{
-    CloseFrame, FrameHeader, Message, MessageKind, OpCode, Role, SendError, SendHalf, frame::MAX_CONTROL_LEN,
+    CloseFrame, FrameHeader, Message, MessageKind, OpCode, Prepared, Role, SendError, SendHalf,
+    frame::MAX_CONTROL_LEN,
 };
 
 impl SendHalf {
@@ -13,7 +15,7 @@ impl SendHalf {
     /// [`SendError::Closed`] after a Close, [`SendError::MessageUnfinished`] within a fragmented message.
     #[inline]
     pub fn send_text(&mut self, text: &str, output: &mut Vec<u8>) -> Result<(), SendError> {
-        self.send_data(OpCode::Text, text.as_bytes(), output)
+        self.send_data(MessageKind::Text, text.as_bytes(), output)
     }
 
     /// Sends a binary message in one frame.
@@ -22,14 +24,38 @@ impl SendHalf {
     /// As [`send_text`](Self::send_text).
     #[inline]
     pub fn send_binary(&mut self, payload: &[u8], output: &mut Vec<u8>) -> Result<(), SendError> {
-        self.send_data(OpCode::Binary, payload, output)
+        self.send_data(MessageKind::Binary, payload, output)
     }
 
+    /// Sends a message of either kind in one frame. The payload of a text must be UTF-8.
+    ///
+    /// # Errors
+    /// As [`send_text`](Self::send_text).
     #[inline]
-    fn send_data(&mut self, opcode: OpCode, payload: &[u8], output: &mut Vec<u8>) -> Result<(), SendError> {
+    pub fn send_data(
+        &mut self,
+        kind: MessageKind,
+        payload: &[u8],
+        output: &mut Vec<u8>,
+    ) -> Result<(), SendError> {
+        let opcode = kind.opcode();
         self.begin_frame(opcode, true)?;
         self.put_frame(opcode, true, payload, output);
         Ok(())
+    }
+
+    /// Tells that a message that was framed before is sent, and returns its bytes: the caller writes them behind what
+    /// is in the output, by reference.
+    ///
+    /// # Errors
+    /// As [`send_text`](Self::send_text).
+    ///
+    /// # Panics
+    /// On a client's connection: its frames need masks of their own.
+    pub fn send_prepared<'a>(&mut self, message: &'a Prepared) -> Result<&'a Bytes, SendError> {
+        assert_eq!(self.role(), Role::Server, "a client's payload has to be masked");
+        self.begin_frame(message.kind().opcode(), true)?;
+        Ok(message.frame())
     }
 
     /// Sends a message whatever it is.
@@ -59,10 +85,7 @@ impl SendHalf {
         payload: &[u8],
         output: &mut Vec<u8>,
     ) -> Result<(), SendError> {
-        let opcode = match kind {
-            MessageKind::Text => OpCode::Text,
-            MessageKind::Binary => OpCode::Binary,
-        };
+        let opcode = kind.opcode();
         self.begin_frame(opcode, false)?;
         self.put_frame(opcode, false, payload, output);
         Ok(())
@@ -98,10 +121,7 @@ impl SendHalf {
         output: &mut Vec<u8>,
     ) -> Result<(), SendError> {
         assert_eq!(self.role(), Role::Server, "a client's payload has to be masked");
-        let opcode = match kind {
-            MessageKind::Text => OpCode::Text,
-            MessageKind::Binary => OpCode::Binary,
-        };
+        let opcode = kind.opcode();
         self.begin_frame(opcode, true)?;
         let (bytes, len) = FrameHeader::new(opcode, payload_len as u64).encode();
         output.extend_from_slice(&bytes[..len]);

@@ -42,6 +42,11 @@ impl SendHalf {
         self.close_sent
     }
 
+    /// Whether a fragmented message was begun and not finished.
+    pub const fn message_unfinished(&self) -> bool {
+        self.sending
+    }
+
     /// Appends what the peer is owed for what was received: a Pong for its Ping (§5.5.2), a Close for its Close
     /// (§5.5.1), and a Close with the code of the error when it broke the protocol (§7.1.7).
     pub fn answer(&mut self, received: &Result<Event<'_>, ProtocolError>, output: &mut Vec<u8>) {
@@ -81,6 +86,12 @@ impl SendHalf {
     pub fn end(&mut self) {
         self.close_sent = true;
         self.held_pong = None;
+    }
+
+    /// Whether a Pong is held back because too much waits in the output.
+    #[inline]
+    pub const fn holds_pong(&self) -> bool {
+        self.held_pong.is_some()
     }
 
     /// Appends a Pong that was held back, if there is one and `output` has room again. A driver calls it after it

@@ -1,0 +1,334 @@
+//! The receiving side of a connection: input, deadlines, and how it ends.
+//!
+//! It drives the whole connection, for whoever receives also answers Pings, keeps deadlines and finishes the closing
+//! handshake. What it needs of the transport and of the sending side is an [`Io`]: the two may belong to one socket,
+//! or to halves in different tasks.
+
+use bytes::BytesMut;
+use sockeye_websocket::{
+    CloseCode, CloseFrame, CloseState, Event, ProtocolError, ReceiveBuffer, ReceiveHalf, ReceiveState, Role,
+};
+use std::{
+    future::Future,
+    io,
+    pin::{Pin, pin},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    time::{Sleep, sleep},
+};
+
+use crate::{
+    Error, Options, buffer,
+    keepalive::{Due, Timers},
+};
+
+/// The transport and the sending side, as the receiving side sees them.
+pub(crate) trait Io {
+    type Read: AsyncRead + Unpin;
+
+    /// What is read from.
+    fn read(&mut self) -> &mut Self::Read;
+
+    /// Writes and flushes what is queued.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Ends the sending half of the transport.
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Queues the answer to what was received.
+    fn answer(&mut self, received: &Result<Event<'_>, ProtocolError>);
+
+    /// Queues a Ping, unless Close was sent.
+    fn ping(&mut self, payload: &[u8]);
+
+    /// Starts the closing handshake, unless it was.
+    fn start_close(&mut self, frame: &CloseFrame);
+
+    /// Whether Close was sent.
+    fn close_sent(&self) -> bool;
+
+    /// Whether messages were queued since the last call.
+    fn take_active(&mut self) -> bool;
+
+    /// Nothing can be sent any more.
+    fn end(&mut self);
+}
+
+/// How far the transport is.
+///
+/// ```text
+/// Open ──► (codec closed or failed) ──► ShuttingDown ──► Lingering ──► Ended
+///   └────────────── transport error or its end ──────────────────────────▲
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// The last bytes leave, then the sending half ends.
+    ShuttingDown,
+    /// Reads and discards until the peer ends its half, so that no reset overtakes our Close frame.
+    Lingering,
+    Ended,
+}
+
+/// What is looked for in the input.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Wanted {
+    /// Whole messages.
+    Messages,
+    /// Pieces of messages.
+    Chunks,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inbound {
+    buffer: ReceiveBuffer,
+    phase: Phase,
+    close_timeout: Duration,
+    deadline: Option<Pin<Box<Sleep>>>,
+    timers: Option<Box<Timers>>,
+    /// What ended the connection, until the caller is told.
+    failure: Option<Box<Error>>,
+}
+
+impl Inbound {
+    /// `received` is what was read behind the opening handshake.
+    pub(crate) fn new(codec: ReceiveHalf, received: &[u8], options: &Options) -> Self {
+        let mut buffer = ReceiveBuffer::new(codec);
+        if !received.is_empty() {
+            *buffer.buffer() = BytesMut::from(received);
+        }
+        Self {
+            buffer,
+            phase: Phase::Open,
+            close_timeout: options.close_timeout,
+            deadline: None,
+            timers: Timers::new(options.keepalive, options.idle_timeout),
+            failure: None,
+        }
+    }
+
+    /// Where the event that was found lies.
+    #[inline]
+    pub(crate) const fn buffer(&mut self) -> &mut ReceiveBuffer {
+        &mut self.buffer
+    }
+
+    /// Whether the next message is here already.
+    #[inline]
+    pub(crate) fn has_frame(&self) -> bool {
+        self.buffer.has_frame()
+    }
+
+    pub(crate) const fn state(&self) -> ReceiveState {
+        self.buffer.half().state()
+    }
+
+    /// Waits until the buffer has found something; `None` once the connection has ended.
+    #[inline]
+    pub(crate) fn poll_advance(
+        &mut self,
+        cx: &mut Context<'_>,
+        io: &mut impl Io,
+        wanted: Wanted,
+    ) -> Poll<Option<Result<(), Error>>> {
+        loop {
+            let found = match wanted {
+                Wanted::Messages => self.buffer.advance(),
+                Wanted::Chunks => self.buffer.advance_chunk(),
+            };
+            match found {
+                Ok(true) => {
+                    if let Some(timers) = &mut self.timers
+                        && self.buffer.found_data()
+                    {
+                        timers.message();
+                    }
+                    if !self.buffer.found_data() {
+                        self.control_frame(cx, io);
+                    }
+                    return Poll::Ready(Some(Ok(())));
+                }
+                Ok(false) => {}
+                Err(error) => {
+                    io.answer(&Err(error));
+                    self.failure = Some(Box::new(error.into()));
+                }
+            }
+            match ready!(self.poll_more(cx, io)) {
+                Some(Ok(())) => {}
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+
+    #[cold]
+    fn control_frame(&mut self, cx: &mut Context<'_>, io: &mut impl Io) {
+        let Some(event) = self.buffer.event() else { return };
+        if let Some(timers) = &mut self.timers {
+            timers.control(if let Event::Pong(payload) = &event { Some(payload) } else { None });
+        }
+        io.answer(&Ok(event));
+        if self.state() != ReceiveState::Open {
+            // The peer's Close is answered even if the caller stops here. Failing is told by the next call.
+            let _ = io.poll_write(cx);
+        }
+    }
+
+    /// Waits for more input, having flushed what waits; `None` when there will be none.
+    fn poll_more(&mut self, cx: &mut Context<'_>, io: &mut impl Io) -> Poll<Option<Result<(), Error>>> {
+        if self.phase == Phase::Open && self.state() != ReceiveState::Open {
+            self.phase = Phase::ShuttingDown;
+        }
+        if self.phase != Phase::Open {
+            ready!(self.poll_end(cx, io));
+            return Poll::Ready(self.failure.take().map(|error| Err(*error)));
+        }
+        if self.timers.is_some() && self.poll_timers(cx, io).is_ready() {
+            return self.end_with(io, Error::KeepaliveTimeout);
+        }
+        // A peer that does not read may still send: a pending write does not keep us from reading.
+        let written = io.poll_write(cx);
+        if io.close_sent() && self.poll_deadline(cx).is_ready() {
+            let error = self.failure.take().map_or(Error::CloseTimeout, |error| *error);
+            return self.end_with(io, error);
+        }
+        let read = self.poll_read(cx, io.read());
+        if let Poll::Ready(Err(error)) = written
+            && !matches!(read, Poll::Ready(Ok(1..)))
+        {
+            // Not before all that the peer sent is received: it may say why the peer went.
+            return self.end_with(io, error.into());
+        }
+        match ready!(read) {
+            Ok(0) => {
+                let mut rest = std::mem::take(self.buffer.buffer());
+                rest.clear();
+                buffer::give(rest);
+                match self.buffer.receive_eof() {
+                    Ok(()) => Poll::Ready(None),
+                    Err(error) => self.end_with(io, error.into()),
+                }
+            }
+            Ok(_) => Poll::Ready(Some(Ok(()))),
+            Err(error) => self.end_with(io, error.into()),
+        }
+    }
+
+    fn end_with(&mut self, io: &mut impl Io, error: Error) -> Poll<Option<Result<(), Error>>> {
+        self.phase = Phase::Ended;
+        self.deadline = None;
+        self.timers = None;
+        io.end();
+        Poll::Ready(Some(Err(error)))
+    }
+
+    /// Does what is due; ready when the peer has to be given up.
+    fn poll_timers(&mut self, cx: &mut Context<'_>, io: &mut impl Io) -> Poll<()> {
+        let Some(timers) = &mut self.timers else { return Poll::Pending };
+        if io.close_sent() {
+            // The closing handshake has a deadline of its own.
+            self.timers = None;
+            return Poll::Pending;
+        }
+        if io.take_active() {
+            timers.sent();
+        }
+        loop {
+            match ready!(timers.poll(cx)) {
+                Due::Ping(nonce) => io.ping(&nonce),
+                Due::Dead => return Poll::Ready(()),
+                Due::Idle => {
+                    io.start_close(&CloseFrame::new(CloseCode::GOING_AWAY, "idle"));
+                    self.failure = Some(Box::new(Error::IdleTimeout));
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    /// Reads into the input, which has a buffer only while there is something in it or a read may bring it.
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut (impl AsyncRead + Unpin),
+    ) -> Poll<io::Result<usize>> {
+        let missing_len = self.buffer.missing_len();
+        let input = self.buffer.buffer();
+        if input.is_empty() {
+            if !input.try_reclaim(buffer::READ_LEN) {
+                *input = buffer::take();
+            }
+        } else if input.capacity() - input.len() < buffer::MIN_READ_LEN {
+            // Not before the room that there is has been filled: the frame's length is only a claim.
+            input.reserve(missing_len.clamp(buffer::MIN_READ_LEN, buffer::MAX_RESERVE_LEN));
+        }
+        let poll = pin!(stream.read_buf(input)).poll(cx);
+        if input.is_empty() {
+            buffer::give(std::mem::take(input));
+        }
+        poll
+    }
+
+    /// Ends the transport after the codec is done with it: flush, end the sending half, and see the peer off.
+    fn poll_end(&mut self, cx: &mut Context<'_>, io: &mut impl Io) -> Poll<()> {
+        if self.phase != Phase::Ended && self.poll_deadline(cx).is_ready() {
+            self.phase = Phase::Ended;
+        }
+        if self.phase == Phase::ShuttingDown {
+            let done = match io.poll_write(cx) {
+                Poll::Ready(Ok(())) => io.poll_shutdown(cx),
+                other => other,
+            };
+            self.phase = match done {
+                Poll::Ready(Ok(())) if self.lingers() => Phase::Lingering,
+                // The messages are over: that the peer is gone already is no error any more.
+                Poll::Ready(_) => Phase::Ended,
+                Poll::Pending => {
+                    if self.lingers() {
+                        // A peer that writes all it has before it reads would never take our Close otherwise.
+                        let _ = self.poll_discard(cx, io.read());
+                    }
+                    return Poll::Pending;
+                }
+            };
+        }
+        if self.phase == Phase::Lingering {
+            ready!(self.poll_discard(cx, io.read()));
+            self.phase = Phase::Ended;
+        }
+        *self.buffer.buffer() = BytesMut::new();
+        self.deadline = None;
+        self.timers = None;
+        Poll::Ready(())
+    }
+
+    /// Reads and discards until the peer ends its half.
+    fn poll_discard(&mut self, cx: &mut Context<'_>, stream: &mut (impl AsyncRead + Unpin)) -> Poll<()> {
+        loop {
+            self.buffer.buffer().clear();
+            if !matches!(ready!(self.poll_read(cx, stream)), Ok(1..)) {
+                return Poll::Ready(());
+            }
+        }
+    }
+
+    /// §7.1.1: the server closes the transport first, so a client waits for it. Whoever failed the connection waits
+    /// as well: the peer may still be sending, and a reset would destroy the Close frame that tells it why.
+    fn lingers(&self) -> bool {
+        self.buffer.half().role() == Role::Client || self.state() == ReceiveState::Failed
+    }
+
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let timeout = self.close_timeout;
+        self.deadline.get_or_insert_with(|| Box::pin(sleep(timeout))).as_mut().poll(cx)
+    }
+
+    /// How far the closing handshake is.
+    pub(crate) fn close_state(&self, close_sent: bool) -> CloseState {
+        CloseState::of(self.state(), close_sent)
+    }
+}

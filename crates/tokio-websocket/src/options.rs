@@ -1,0 +1,42 @@
+//! Limits and deadlines of a connection.
+
+use sockeye_websocket::Config;
+use std::time::Duration;
+
+use crate::Keepalive;
+
+/// Limits and deadlines of a connection.
+///
+/// Deadlines are kept while the application receives.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Limits on what is received.
+    pub config: Config,
+    /// How long the peer may take to finish a closing handshake, and to close the transport after it. Default 5 s;
+    /// then the connection is dropped.
+    pub close_timeout: Duration,
+    /// How many bytes may wait to be written before [`feed`](crate::WebSocket::feed), `poll_ready` and, with replies
+    /// queued, [`receive_borrowed`](crate::WebSocket::receive_borrowed) wait. Default 64 KiB. One message above it is
+    /// still accepted whole.
+    pub max_output_len: usize,
+    /// Pings to a silent peer. Default none: a peer that vanished without a word is then noticed only by TCP's own
+    /// means. Without an answer [`receive`](crate::WebSocket::receive) ends with
+    /// [`Error::KeepaliveTimeout`](crate::Error::KeepaliveTimeout).
+    pub keepalive: Option<Keepalive>,
+    /// How long a connection may go without a message in either direction; Pings and Pongs are none. Default
+    /// unlimited. Then the connection is closed with code 1001, and [`receive`](crate::WebSocket::receive) ends with
+    /// [`Error::IdleTimeout`](crate::Error::IdleTimeout).
+    pub idle_timeout: Option<Duration>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            config: Config::default(),
+            close_timeout: Duration::from_secs(5),
+            max_output_len: 64 * 1024,
+            keepalive: None,
+            idle_timeout: None,
+        }
+    }
+}

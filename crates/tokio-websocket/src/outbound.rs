@@ -1,0 +1,160 @@
+//! The sending side of a connection: the codec's state and what waits to be written.
+
+use bytes::Bytes;
+use sockeye_websocket::{
+    CloseFrame, Event, Message, MessageKind, Prepared, ProtocolError, Role, SendError, SendHalf,
+};
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+use tokio::io::AsyncWrite;
+
+use crate::output::Output;
+
+#[derive(Debug)]
+pub(crate) struct Outbound {
+    codec: SendHalf,
+    output: Output,
+    /// Whether the transport took bytes that it may still hold.
+    unflushed: bool,
+    /// Whether a message was queued since [`take_active`](Self::take_active) asked.
+    active: bool,
+    max_output_len: usize,
+}
+
+impl Outbound {
+    pub(crate) fn new(codec: SendHalf, max_output_len: usize) -> Self {
+        Self { codec, output: Output::default(), unflushed: false, active: false, max_output_len }
+    }
+
+    /// Bytes that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.output.len()
+    }
+
+    /// Whether more waits than should: whoever sends has to wait.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.output.len() >= self.max_output_len
+    }
+
+    pub(crate) const fn close_sent(&self) -> bool {
+        self.codec.close_sent()
+    }
+
+    /// Whether messages were queued since the last call.
+    pub(crate) const fn take_active(&mut self) -> bool {
+        std::mem::replace(&mut self.active, false)
+    }
+
+    /// Writes and flushes what waits.
+    #[inline]
+    pub(crate) fn poll_write<S: AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            self.unflushed |= !self.output.is_empty();
+            ready!(self.output.poll_write(stream, cx))?;
+            if !self.codec.holds_pong() {
+                break;
+            }
+            self.codec.resume(self.output.tail());
+        }
+        if self.unflushed {
+            ready!(Pin::new(stream).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Queues the answer to what was received, if it wants one.
+    pub(crate) fn answer(&mut self, received: &Result<Event<'_>, ProtocolError>) {
+        self.codec.answer(received, self.output.tail());
+    }
+
+    /// Refuses to send any more.
+    pub(crate) fn end(&mut self) {
+        self.codec.end();
+    }
+
+    /// Queues a message, by reference if it is large and this is the server.
+    pub(crate) fn queue(&mut self, message: &Message) -> Result<(), SendError> {
+        match message {
+            Message::Text(text) => self.queue_owned(MessageKind::Text, text.as_bytes()),
+            Message::Binary(payload) => self.queue_owned(MessageKind::Binary, payload),
+            _ => self.codec.send(message, self.output.tail()),
+        }
+    }
+
+    fn queue_owned(&mut self, kind: MessageKind, payload: &Bytes) -> Result<(), SendError> {
+        if self.codec.role() == Role::Client {
+            return self.queue_borrowed(kind, payload);
+        }
+        self.active = true;
+        self.codec.send_header(kind, payload.len(), self.output.tail())?;
+        self.output.push(payload);
+        Ok(())
+    }
+
+    /// Queues a message that is copied.
+    #[inline]
+    pub(crate) fn queue_borrowed(&mut self, kind: MessageKind, payload: &[u8]) -> Result<(), SendError> {
+        self.active = true;
+        self.codec.send_data(kind, payload, self.output.tail())
+    }
+
+    pub(crate) fn queue_prepared(&mut self, message: &Prepared) -> Result<(), SendError> {
+        let frame = self.codec.send_prepared(message)?;
+        self.active = true;
+        self.output.push(frame);
+        Ok(())
+    }
+
+    pub(crate) fn queue_first_fragment(
+        &mut self,
+        kind: MessageKind,
+        payload: &[u8],
+    ) -> Result<(), SendError> {
+        self.active = true;
+        self.codec.send_first_fragment(kind, payload, self.output.tail())
+    }
+
+    pub(crate) fn queue_next_fragment(&mut self, payload: &[u8], fin: bool) -> Result<(), SendError> {
+        self.active = true;
+        self.codec.send_next_fragment(payload, fin, self.output.tail())
+    }
+
+    /// Whether a message may be started.
+    pub(crate) const fn may_start(&self) -> Result<(), SendError> {
+        if self.codec.close_sent() {
+            Err(SendError::Closed)
+        } else if self.codec.message_unfinished() {
+            Err(SendError::MessageUnfinished)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Whether a fragmented message may be continued.
+    pub(crate) const fn may_continue(&self) -> Result<(), SendError> {
+        if self.codec.close_sent() {
+            Err(SendError::Closed)
+        } else if self.codec.message_unfinished() {
+            Ok(())
+        } else {
+            Err(SendError::NoMessageToContinue)
+        }
+    }
+
+    pub(crate) fn queue_ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        self.codec.send_ping(payload, self.output.tail())
+    }
+
+    pub(crate) fn queue_close(&mut self, frame: Option<&CloseFrame>) -> Result<(), SendError> {
+        self.codec.send_close(frame, self.output.tail())
+    }
+}
