@@ -43,6 +43,7 @@ mod outbound;
 mod output;
 mod replies;
 mod server;
+mod split;
 #[cfg(feature = "hyper")]
 pub mod upgrade;
 mod wakers;
@@ -60,6 +61,7 @@ pub use sockeye_websocket::{
     Chunk, CloseCode, CloseFrame, CloseState, Config, Event, Message, MessageKind, Prepared, Role,
     StreamEvent,
 };
+pub use split::{Halves, Receiver, Sender};
 pub use websocket::WebSocket;
 
 /// Compiles the examples of the README.

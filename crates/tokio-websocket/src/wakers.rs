@@ -54,6 +54,13 @@ impl Wakers {
         }
     }
 
+    /// Wakes the task that waits for `half`.
+    pub(crate) fn wake(&mut self, half: Half) {
+        if let Some(waker) = self.slot(half).take() {
+            waker.wake();
+        }
+    }
+
     const fn slot(&mut self, half: Half) -> &mut Option<Waker> {
         match half {
             Half::Receive => &mut self.receive,

@@ -1,0 +1,452 @@
+//! The two directions of a connection in different tasks.
+//!
+//! ```text
+//!  task that receives                                     task that sends
+//! ┌───────────────────┐    ┌──────────────────────┐    ┌─────────────────┐
+//! │ Receiver: input,  │    │ Shared: output,      │    │ Sender          │
+//! │ deadlines         ├───►│ writing half         │◄───┤                 │
+//! └───────────────────┘    └──────────────────────┘    └─────────────────┘
+//!  reading half               held within one poll
+//! ```
+//! Receiving shares nothing with sending but the output, for Pongs and the closing handshake. Neither task ever blocks
+//! for it: whoever finds it in use by the other, which is within a poll, is polled again. So a sender that waits for a
+//! peer which does not read never keeps the receiver from receiving.
+
+use futures_core::Stream;
+use futures_sink::Sink;
+use sockeye_websocket::{
+    CloseFrame, Event, Message, Prepared, ProtocolError, ReceiveState, SendError, StreamEvent,
+};
+use std::{
+    future::poll_fn,
+    io,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, TryLockError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf};
+
+use crate::{
+    Error, WebSocket,
+    inbound::{Inbound, Io, Wanted},
+    outbound::Outbound,
+    wakers::{Half, Wakers},
+};
+
+/// The halves of a connection over `S` that was [split](WebSocket::split).
+pub type Halves<S> = (Sender<WriteHalf<S>>, Receiver<ReadHalf<S>, WriteHalf<S>>);
+
+impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+    /// Takes the connection apart, so that one task can receive while another sends. Pings are answered by the
+    /// receiver, whether anyone sends or not. The halves are a [`Sink`](futures_sink::Sink) and a
+    /// [`Stream`](futures_core::Stream) as well.
+    ///
+    /// The transport is split by [`tokio::io::split`]; a TCP stream is better split by its own means, with
+    /// [`split_with`](Self::split_with).
+    pub fn split(self) -> Halves<S> {
+        self.split_with(tokio::io::split)
+    }
+
+    /// [`split`](Self::split) with halves of the transport that share no lock:
+    ///
+    /// ```no_run
+    /// # async fn example(socket: sockeye_tokio_websocket::WebSocket<tokio::net::TcpStream>) {
+    /// use tokio::net::TcpStream;
+    ///
+    /// let (sender, mut receiver) = socket.split_with(TcpStream::into_split);
+    /// # let _ = (receiver.receive().await, sender);
+    /// # }
+    /// ```
+    pub fn split_with<R, W>(self, split: impl FnOnce(S) -> (R, W)) -> (Sender<W>, Receiver<R, W>)
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        let (read, write) = split(self.stream);
+        let close_sent = AtomicBool::new(self.outbound.close_sent());
+        let writer = Writer { write, outbound: self.outbound, wakers: Wakers::default() };
+        let shared = Arc::new(Shared { writer: Mutex::new(writer), close_sent });
+        let receiver = Receiver {
+            inbound: self.inbound,
+            apart: Apart { read, shared: Arc::clone(&shared), owed: None },
+        };
+        (Sender { shared, unqueued: None }, receiver)
+    }
+}
+
+#[derive(Debug)]
+struct Shared<W> {
+    /// Held within a poll only, and never waited for.
+    writer: Mutex<Writer<W>>,
+    close_sent: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Writer<W> {
+    write: W,
+    outbound: Outbound,
+    wakers: Wakers,
+}
+
+impl<W> Shared<W> {
+    /// The output, unless the other half uses it just now.
+    fn try_lock(&self) -> Option<MutexGuard<'_, Writer<W>>> {
+        match self.writer.try_lock() {
+            Ok(writer) => Some(writer),
+            // A transport that panicked is the application's to handle; the state is as before the call.
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// The output; pending, to be polled again at once, while the other half uses it.
+    fn poll_lock(&self, cx: &Context<'_>) -> Poll<MutexGuard<'_, Writer<W>>> {
+        if let Some(writer) = self.try_lock() {
+            return Poll::Ready(writer);
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl<W: AsyncWrite + Unpin> Writer<W> {
+    /// Writes for one half such that the task of the other is not forgotten.
+    fn poll_write(&mut self, half: Half, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        let both = self.wakers.both(half, cx.waker());
+        let mut own = Context::from_waker(both.as_ref().unwrap_or_else(|| cx.waker()));
+        let poll = self.outbound.poll_write(&mut self.write, &mut own);
+        self.wakers.polled(half, cx.waker(), poll.is_pending());
+        poll
+    }
+}
+
+/// What the receiver could not queue because the sender used the output.
+#[derive(Debug)]
+enum Owed {
+    /// Only the latest Ping needs a Pong (§5.5.3).
+    Pong(Box<[u8]>),
+    Ping(Box<[u8]>),
+    Close(CloseFrame),
+    /// The peer's Close, or what it did wrong.
+    LastClose(Result<Option<CloseFrame>, ProtocolError>),
+    End,
+}
+
+impl Owed {
+    fn pay(self, outbound: &mut Outbound) {
+        match self {
+            Self::Pong(payload) => outbound.answer(&Ok(Event::Ping(&payload))),
+            // After a Close nothing is owed any more.
+            Self::Ping(payload) => _ = outbound.queue_ping(&payload),
+            Self::Close(frame) => _ = outbound.queue_close(Some(&frame)),
+            Self::LastClose(received) => outbound.answer(&received.map(Event::Close)),
+            Self::End => outbound.end(),
+        }
+    }
+}
+
+/// The receiver's view of the transport and the output.
+#[derive(Debug)]
+struct Apart<R, W> {
+    read: R,
+    shared: Arc<Shared<W>>,
+    owed: Option<Owed>,
+}
+
+impl<R, W: AsyncWrite + Unpin> Apart<R, W> {
+    /// Queues what is owed, now or when the output is free.
+    fn owe(&mut self, owed: Owed) {
+        let last = matches!(owed, Owed::Close(_) | Owed::LastClose(_) | Owed::End);
+        // What ends the connection is not replaced by what comes later.
+        if last || !matches!(self.owed, Some(Owed::Close(_) | Owed::LastClose(_) | Owed::End)) {
+            self.owed = Some(owed);
+        }
+        if last {
+            self.shared.close_sent.store(true, Ordering::Release);
+        }
+        let shared = Arc::clone(&self.shared);
+        if let Some(mut writer) = shared.try_lock() {
+            self.pay(&mut writer);
+        }
+    }
+
+    fn pay(&mut self, writer: &mut Writer<W>) {
+        if let Some(owed) = self.owed.take() {
+            owed.pay(&mut writer.outbound);
+        }
+    }
+}
+
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Io for Apart<R, W> {
+    type Read = R;
+
+    fn read(&mut self) -> &mut R {
+        &mut self.read
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let shared = Arc::clone(&self.shared);
+        let mut writer = ready!(shared.poll_lock(cx));
+        self.pay(&mut writer);
+        // That the sender starts the closing handshake concerns us, for the deadline.
+        let poll = writer.poll_write(Half::Receive, cx);
+        writer.wakers.polled(Half::Receive, cx.waker(), true);
+        poll
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut writer = ready!(self.shared.poll_lock(cx));
+        Pin::new(&mut writer.write).poll_shutdown(cx)
+    }
+
+    fn answer(&mut self, received: &Result<Event<'_>, ProtocolError>) {
+        match received {
+            Ok(Event::Ping(payload)) => self.owe(Owed::Pong((*payload).into())),
+            Ok(Event::Close(frame)) => self.owe(Owed::LastClose(Ok(frame.clone()))),
+            Err(error) => self.owe(Owed::LastClose(Err(*error))),
+            Ok(_) => {}
+        }
+    }
+
+    fn ping(&mut self, payload: &[u8]) {
+        self.owe(Owed::Ping(payload.into()));
+    }
+
+    fn start_close(&mut self, frame: &CloseFrame) {
+        self.owe(Owed::Close(frame.clone()));
+    }
+
+    fn close_sent(&self) -> bool {
+        self.shared.close_sent.load(Ordering::Acquire)
+    }
+
+    fn take_active(&mut self) -> bool {
+        // What is in use is active.
+        self.shared.try_lock().is_none_or(|mut writer| writer.outbound.take_active())
+    }
+
+    fn end(&mut self) {
+        self.owe(Owed::End);
+    }
+}
+
+/// The receiving half of a connection, see [`WebSocket::split`]. It also answers Pings, keeps deadlines and finishes
+/// the closing handshake, so it has to be polled while the connection is in use.
+///
+/// When it is dropped, nothing is read any more: Pings stay unanswered and the closing handshake is not finished. Drop the
+/// sender as well.
+#[derive(Debug)]
+pub struct Receiver<R, W> {
+    inbound: Inbound,
+    apart: Apart<R, W>,
+}
+
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Receiver<R, W> {
+    /// [`WebSocket::receive`]. Cancel safe.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn receive(&mut self) -> Option<Result<Message, Error>> {
+        poll_fn(|cx| self.poll_receive(cx)).await
+    }
+
+    /// [`receive`](Self::receive) for hand-written futures.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive).
+    pub fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message, Error>>> {
+        Poll::Ready(match ready!(self.inbound.poll_advance(cx, &mut self.apart, Wanted::Messages)) {
+            Some(Ok(())) => self.inbound.buffer().take_message().map(Ok),
+            Some(Err(error)) => Some(Err(error)),
+            None => None,
+        })
+    }
+
+    /// The next message, Ping, Pong or Close, borrowed from the read buffer until the next call. Cancel safe.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive).
+    pub async fn receive_borrowed(&mut self) -> Option<Result<Event<'_>, Error>> {
+        match self.advance(Wanted::Messages).await? {
+            Ok(()) => self.inbound.buffer().event().map(Ok),
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    /// [`WebSocket::receive_chunk`]. Cancel safe.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn receive_chunk(&mut self) -> Option<Result<StreamEvent<'_>, Error>> {
+        match self.advance(Wanted::Chunks).await? {
+            Ok(()) => self.inbound.buffer().chunk().map(Ok),
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    async fn advance(&mut self, wanted: Wanted) -> Option<Result<(), Error>> {
+        poll_fn(|cx| self.inbound.poll_advance(cx, &mut self.apart, wanted)).await
+    }
+
+    /// How far receiving is.
+    pub const fn state(&self) -> ReceiveState {
+        self.inbound.state()
+    }
+}
+
+/// The sending half of a connection, see [`WebSocket::split`].
+///
+/// When it is dropped, what it queued still leaves when the receiver waits, and the connection stays open.
+#[derive(Debug)]
+pub struct Sender<W> {
+    shared: Arc<Shared<W>>,
+    /// What [`Sink::start_send`](futures_sink::Sink::start_send), which cannot wait, found the output in use for.
+    unqueued: Option<Message>,
+}
+
+impl<W: AsyncWrite + Unpin> Sender<W> {
+    /// Sends a message and waits until it has left for the transport.
+    ///
+    /// Cancel safe: when the future is dropped, the message is either queued whole (it leaves with the next flush, or
+    /// when the receiver waits) or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Send`] when it may not be sent, [`Error::Io`] when the transport failed.
+    pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), Error> {
+        self.feed(message).await?;
+        self.flush().await
+    }
+
+    /// Queues a message, to leave with the next [`flush`](Self::flush), or when the receiver waits. Waits itself only
+    /// while more than [`Options::max_output_len`](crate::Options::max_output_len) bytes are queued. Cancel safe like
+    /// [`send`](Self::send).
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn feed(&mut self, message: impl Into<Message>) -> Result<(), Error> {
+        let message = message.into();
+        self.queue_with(|outbound| outbound.queue(&message)).await
+    }
+
+    /// Queues a message that was framed before. Waits and is cancel safe like [`feed`](Self::feed).
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    ///
+    /// # Panics
+    /// On a client's connection.
+    pub async fn feed_prepared(&mut self, message: &Prepared) -> Result<(), Error> {
+        self.queue_with(|outbound| outbound.queue_prepared(message)).await
+    }
+
+    async fn queue_with(
+        &mut self,
+        mut queue: impl FnMut(&mut Outbound) -> Result<(), SendError>,
+    ) -> Result<(), Error> {
+        poll_fn(|cx| {
+            let mut writer = ready!(self.poll_room(cx))?;
+            Poll::Ready(queue(&mut writer.outbound).map_err(Error::from))
+        })
+        .await
+    }
+
+    /// The output, when there is room in it.
+    fn poll_room(&mut self, cx: &Context<'_>) -> Poll<Result<MutexGuard<'_, Writer<W>>, Error>> {
+        let mut writer = ready!(self.shared.poll_lock(cx));
+        if let Some(message) = self.unqueued.take() {
+            writer.outbound.queue(&message)?;
+        }
+        if writer.outbound.is_full() {
+            ready!(writer.poll_write(Half::Send, cx))?;
+        }
+        Poll::Ready(Ok(writer))
+    }
+
+    /// Waits until what was queued has left for the transport. Cancel safe.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the transport failed.
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        poll_fn(|cx| self.poll_flush_output(cx)).await
+    }
+
+    /// [`flush`](Self::flush) for hand-written futures.
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush).
+    pub fn poll_flush_output(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let mut writer = ready!(self.shared.poll_lock(cx));
+        if let Some(message) = self.unqueued.take() {
+            writer.outbound.queue(&message)?;
+        }
+        writer.poll_write(Half::Send, cx).map_err(Error::Io)
+    }
+
+    /// Starts the closing handshake and waits until the Close frame has left; the receiver finishes it. Nothing can be
+    /// sent afterwards. Cancel safe.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`](sockeye_websocket::SendError::Closed) when there was one already,
+    /// [`SendError::ControlPayloadTooLong`](sockeye_websocket::SendError::ControlPayloadTooLong) for a reason above
+    /// 123 bytes; [`Error::Io`].
+    pub async fn close(&mut self, frame: Option<CloseFrame>) -> Result<(), Error> {
+        poll_fn(|cx| self.poll_start_close(cx, frame.as_ref())).await?;
+        self.flush().await
+    }
+
+    fn poll_start_close(&mut self, cx: &Context<'_>, frame: Option<&CloseFrame>) -> Poll<Result<(), Error>> {
+        let mut writer = ready!(self.shared.poll_lock(cx));
+        if let Some(message) = self.unqueued.take() {
+            writer.outbound.queue(&message)?;
+        }
+        writer.outbound.queue_close(frame)?;
+        self.shared.close_sent.store(true, Ordering::Release);
+        // From now on it keeps a deadline.
+        writer.wakers.wake(Half::Receive);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Stream for Receiver<R, W> {
+    type Item = Result<Message, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.get_mut().poll_receive(cx)
+    }
+}
+
+impl<W: AsyncWrite + Unpin> Sink<Message> for Sender<W> {
+    type Error = Error;
+
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.get_mut().poll_room(cx).map_ok(|_| ())
+    }
+
+    fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
+        let this = self.get_mut();
+        match this.shared.try_lock() {
+            Some(mut writer) => writer.outbound.queue(&message)?,
+            None => this.unqueued = Some(message),
+        }
+        Ok(())
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.get_mut().poll_flush_output(cx)
+    }
+
+    /// Sends a Close frame; the receiver finishes the closing handshake.
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let this = self.get_mut();
+        if !this.shared.close_sent.load(Ordering::Acquire) {
+            match ready!(this.poll_start_close(cx, None)) {
+                Ok(()) | Err(Error::Send(SendError::Closed)) => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        this.poll_flush_output(cx)
+    }
+}
