@@ -29,11 +29,12 @@
 //! ```
 //!
 //! The layers below [`Connection`] are public and usable alone: [`FrameHeader`], [`mask`](mod@mask),
-//! [`Utf8Validator`] and [`handshake`].
+//! [`Utf8Validator`], [`deflate`] and [`handshake`].
 //!
 //! # Features
 //! `std` (default) brings random masking keys from the operating system and SIMD chosen at run time. Without it the
-//! crate is `no_std + alloc`, and a client brings its own [`MaskSource`].
+//! crate is `no_std + alloc`, and a client brings its own [`MaskSource`]. `deflate` (default, needs `std`) brings
+//! the compression of messages, see [`deflate`].
 //!
 //! [RFC 6455]: https://www.rfc-editor.org/rfc/rfc6455
 #![cfg_attr(not(feature = "std"), no_std)]
@@ -45,6 +46,7 @@ mod chunk;
 mod close;
 mod config;
 mod connection;
+pub mod deflate;
 mod error;
 mod frame;
 pub mod handshake;

@@ -8,6 +8,7 @@ use super::{
     head::{HeadScanner, MAX_HEADER_COUNT, map_httparse},
     is_token, list,
 };
+use crate::deflate;
 
 /// A request for a WebSocket.
 ///
@@ -25,6 +26,7 @@ pub struct Request {
     target: String,
     key: String,
     subprotocols: Vec<String>,
+    deflate: Option<deflate::Config>,
     headers: Vec<(String, String)>,
 }
 
@@ -43,6 +45,7 @@ impl Request {
             target: if target.is_empty() { "/".into() } else { target.into() },
             key: STANDARD.encode(nonce),
             subprotocols: Vec::new(),
+            deflate: None,
             headers: Vec::new(),
         }
     }
@@ -55,6 +58,25 @@ impl Request {
     pub fn subprotocol(mut self, name: &str) -> Self {
         assert!(is_token(name), "subprotocol {name:?} is not a token");
         self.subprotocols.push(name.into());
+        self
+    }
+
+    /// Offers to compress messages (RFC 7692) as `config` wants it. What the server made of it is in
+    /// [`Response::deflate`].
+    ///
+    /// ```
+    /// use sockeye_websocket::{deflate, handshake::client::Request};
+    ///
+    /// let request = Request::new("example.com", "/", [7; 16]).deflate(deflate::Config::default());
+    /// let mut output = Vec::new();
+    /// request.encode(&mut output);
+    /// let head = String::from_utf8(output)?;
+    /// assert!(head.contains("\r\nSec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover;"));
+    /// # Ok::<(), std::string::FromUtf8Error>(())
+    /// ```
+    #[must_use]
+    pub const fn deflate(mut self, config: deflate::Config) -> Self {
+        self.deflate = Some(config);
         self
     }
 
@@ -82,6 +104,10 @@ impl Request {
             let line = format!("Sec-WebSocket-Protocol: {}\r\n", self.subprotocols.join(", "));
             output.extend_from_slice(line.as_bytes());
         }
+        if let Some(config) = &self.deflate {
+            let line = format!("Sec-WebSocket-Extensions: {}\r\n", config.offer());
+            output.extend_from_slice(line.as_bytes());
+        }
         for (name, value) in &self.headers {
             output.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
         }
@@ -94,6 +120,8 @@ impl Request {
 pub struct Response {
     /// The subprotocol that the server chose from the offered ones.
     pub subprotocol: Option<String>,
+    /// What was agreed about compression, if it was offered and the server accepted.
+    pub deflate: Option<deflate::Params>,
     /// All header fields, in order.
     pub headers: Vec<(String, Vec<u8>)>,
 }
@@ -130,13 +158,16 @@ impl ResponseDecoder {
             Ok(httparse::Status::Partial) => return Err(HandshakeError::MalformedHttp),
             Err(error) => return Err(map_httparse(error, &self.limits)),
         }
-        let subprotocol = check(request, &response)?;
+        let (subprotocol, deflate) = check(request, &response)?;
         let headers = response.headers.iter().map(|field| (field.name.into(), field.value.into())).collect();
-        Ok(Some((Response { subprotocol, headers }, head_len)))
+        Ok(Some((Response { subprotocol, deflate, headers }, head_len)))
     }
 }
 
-fn check(request: &Request, response: &httparse::Response<'_, '_>) -> Result<Option<String>, HandshakeError> {
+fn check(
+    request: &Request,
+    response: &httparse::Response<'_, '_>,
+) -> Result<(Option<String>, Option<deflate::Params>), HandshakeError> {
     let values = |name: &'static str| {
         response
             .headers
@@ -175,12 +206,17 @@ fn check(request: &Request, response: &httparse::Response<'_, '_>) -> Result<Opt
         (Some(accept), None) if accept == accept_key(request.key.as_bytes()).as_bytes() => {}
         _ => return Err(HandshakeError::AcceptMismatch),
     }
-    // §4.1: an extension "that was not present in the client's handshake" fails the connection; none is offered.
-    if let Some(extension) = values("sec-websocket-extensions").next() {
-        return Err(HandshakeError::UnofferedExtension(String::from_utf8_lossy(extension).into_owned()));
-    }
+    let extensions: Vec<_> = values("sec-websocket-extensions").map(text).collect::<Result<_, _>>()?;
+    let deflate = match &request.deflate {
+        Some(config) => deflate::Params::from_response(extensions, config)?,
+        None => match extensions.first() {
+            None => None,
+            // §4.1: an extension "that was not present in the client's handshake" fails the connection.
+            Some(extension) => return Err(HandshakeError::UnofferedExtension((*extension).into())),
+        },
+    };
     let mut protocols = values("sec-websocket-protocol");
-    let Some(protocol) = protocols.next() else { return Ok(None) };
+    let Some(protocol) = protocols.next() else { return Ok((None, deflate)) };
     let protocol = text(protocol)?;
     if protocols.next().is_some() {
         return Err(HandshakeError::InvalidHeader("Sec-WebSocket-Protocol"));
@@ -188,13 +224,13 @@ fn check(request: &Request, response: &httparse::Response<'_, '_>) -> Result<Opt
     if !request.subprotocols.iter().any(|offered| offered == protocol) {
         return Err(HandshakeError::UnofferedSubprotocol(protocol.into()));
     }
-    Ok(Some(protocol.into()))
+    Ok((Some(protocol.into()), deflate))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::handshake::server;
+    use crate::{deflate::ResponseError, handshake::server};
 
     fn request() -> Request {
         Request::new("example.com", "/chat", [1; 16]).subprotocol("chat").subprotocol("v2.chat")
@@ -253,6 +289,72 @@ mod tests {
         for (from, to, expected) in cases {
             assert_eq!(error(&good.replace(from, to)), expected, "{from} -> {to}");
         }
+    }
+
+    /// The answer to `request()` with an offer, with `extensions` as further header fields.
+    fn answered(
+        config: deflate::Config,
+        extensions: &str,
+    ) -> Result<Option<deflate::Params>, HandshakeError> {
+        let response = good().replace("\r\n\r\n", &format!("\r\n{extensions}\r\n"));
+        let request = request().deflate(config);
+        let decoded = ResponseDecoder::default().decode(&request, response.as_bytes())?;
+        Ok(decoded.and_then(|(response, _)| response.deflate))
+    }
+
+    #[test]
+    fn compression_is_agreed_between_both_roles() {
+        let config = deflate::Config { own_context_takeover: true, ..deflate::Config::default() };
+        let mut bytes = Vec::new();
+        request().deflate(config).encode(&mut bytes);
+        let (received, _) = server::RequestDecoder::default().decode(&bytes).unwrap().unwrap();
+        let agreement =
+            deflate::Agreement::from_offers(received.upgrade().extensions(), &deflate::Config::default())
+                .unwrap();
+        let mut output = Vec::new();
+        server::Response::accept(received.upgrade())
+            .subprotocol("chat")
+            .deflate(&agreement)
+            .encode(&mut output);
+        let request = request().deflate(config);
+        let (response, _) = ResponseDecoder::default().decode(&request, &output).unwrap().unwrap();
+        let expected = deflate::Params {
+            own_context_takeover: false,
+            peer_context_takeover: false,
+            own_window_bits: 15,
+            peer_window_bits: 15,
+        };
+        assert_eq!(response.deflate, Some(expected));
+        assert_eq!(agreement.params, expected);
+    }
+
+    #[test]
+    fn declined_compression_leaves_the_connection_uncompressed() {
+        assert_eq!(answered(deflate::Config::default(), ""), Ok(None));
+    }
+
+    #[test]
+    fn answer_about_compression_that_was_not_offered_like_that_fails_the_handshake() {
+        let config = deflate::Config::default();
+        let cases = [
+            ("x-other", HandshakeError::UnofferedExtension("x-other".into())),
+            ("permessage-deflate", HandshakeError::Deflate(ResponseError::ServerContextTakeover)),
+            (
+                "permessage-deflate; server_no_context_takeover\r\nSec-WebSocket-Extensions: permessage-deflate; \
+                 server_no_context_takeover",
+                HandshakeError::Deflate(ResponseError::RepeatedExtension),
+            ),
+        ];
+        for (value, error) in cases {
+            assert_eq!(
+                answered(config, &format!("Sec-WebSocket-Extensions: {value}\r\n")),
+                Err(error),
+                "{value}"
+            );
+        }
+        let not_utf8 = [good().trim_end().as_bytes(), b"\r\nSec-WebSocket-Extensions: \xFF\r\n\r\n"].concat();
+        let error = ResponseDecoder::default().decode(&request().deflate(config), &not_utf8).unwrap_err();
+        assert_eq!(error, HandshakeError::MalformedHttp);
     }
 
     #[test]

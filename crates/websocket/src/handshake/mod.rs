@@ -13,6 +13,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use core::fmt;
 use sha1::{Digest, Sha1};
 
+use crate::deflate::ResponseError;
 pub use head::HeadLimits;
 
 /// Appended to the key before hashing (§1.3).
@@ -76,6 +77,8 @@ pub enum HandshakeError {
     UnofferedSubprotocol(String),
     /// The server chose an extension that was not offered.
     UnofferedExtension(String),
+    /// The server's answer about permessage-deflate is not one to what was offered (RFC 7692 §7.1).
+    Deflate(ResponseError),
     /// The transport ended during the handshake.
     UnexpectedEof,
 }
@@ -116,6 +119,7 @@ impl fmt::Display for HandshakeError {
                 write!(f, "the server chose subprotocol {name:?}, not offered")
             }
             Self::UnofferedExtension(name) => write!(f, "the server chose extension {name:?}, not offered"),
+            Self::Deflate(error) => write!(f, "the server's answer about permessage-deflate: {error}"),
             Self::UnexpectedEof => f.write_str("the connection ended during the handshake"),
         }
     }

@@ -25,6 +25,7 @@ use super::{
     head::{HeadScanner, MAX_HEADER_COUNT, map_httparse},
     is_token, list,
 };
+use crate::deflate;
 
 /// What of a request's header fields concerns the upgrade. It can be gathered from the fields of any HTTP
 /// implementation, or comes from [`RequestDecoder`].
@@ -102,7 +103,8 @@ impl UpgradeRequest {
         self.subprotocols.iter().map(String::as_str)
     }
 
-    /// The values of `Sec-WebSocket-Extensions`, one per header field.
+    /// The values of `Sec-WebSocket-Extensions`, one per header field: what
+    /// [`deflate::Agreement::from_offers`] chooses from.
     pub fn extensions(&self) -> impl Iterator<Item = &str> {
         self.extensions.iter().map(String::as_str)
     }
@@ -245,6 +247,32 @@ impl Response {
     #[must_use]
     pub fn subprotocol(self, name: &str) -> Self {
         self.header("Sec-WebSocket-Protocol", name)
+    }
+
+    /// Accepts an offer to compress messages (RFC 7692).
+    ///
+    /// ```
+    /// use sockeye_websocket::{deflate, handshake::server::{Response, UpgradeRequest}};
+    ///
+    /// # let headers = [
+    /// #     ("upgrade", &b"websocket"[..]),
+    /// #     ("connection", b"upgrade"),
+    /// #     ("sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ=="),
+    /// #     ("sec-websocket-version", b"13"),
+    /// #     ("sec-websocket-extensions", b"permessage-deflate; client_max_window_bits"),
+    /// # ];
+    /// let request = UpgradeRequest::from_headers(headers)?;
+    /// let agreement = deflate::Agreement::from_offers(request.extensions(), &deflate::Config::default());
+    /// let mut response = Response::accept(&request);
+    /// if let Some(agreement) = &agreement {
+    ///     response = response.deflate(agreement);
+    /// }
+    /// # assert!(agreement.is_some());
+    /// # Ok::<(), sockeye_websocket::handshake::HandshakeError>(())
+    /// ```
+    #[must_use]
+    pub fn deflate(self, agreement: &deflate::Agreement) -> Self {
+        self.header("Sec-WebSocket-Extensions", &format!("{agreement}"))
     }
 
     /// The status.
