@@ -167,7 +167,7 @@ impl Inflater {
                 if input.is_empty() {
                     return Ok(true);
                 }
-                // §7.2.3.5: what follows a block that is marked as the last one is a stream of its own. A peer that
+                // §7.2.3.4: what follows a block that is marked as the last one is a stream of its own. A peer that
                 // ends its streams begins afresh, so the window is of no use.
                 stream.reset(false);
                 self.ended = false;

@@ -83,6 +83,67 @@ pub(super) fn give_back_decompressor(decompressor: Box<Decompress>) {
 }
 
 #[cfg(test)]
-pub(super) fn idle_counts() -> (usize, usize) {
-    POOL.with(|pool| (pool.borrow().compressors.len(), pool.borrow().decompressors.len()))
+mod tests {
+    use super::super::{Config, Deflater, Inflater, Params};
+    use super::*;
+
+    fn idle_counts() -> (usize, usize) {
+        POOL.with(|pool| (pool.borrow().compressors.len(), pool.borrow().decompressors.len()))
+    }
+
+    fn ends() -> (Deflater, Inflater) {
+        let params = Params {
+            own_context_takeover: false,
+            peer_context_takeover: false,
+            own_window_bits: 15,
+            peer_window_bits: 15,
+        };
+        (Deflater::new(&params, &Config::default()), Inflater::new(&params))
+    }
+
+    /// In a thread of its own, whose pool is empty.
+    fn in_new_thread(test: impl FnOnce() + Send + 'static) {
+        std::thread::spawn(test).join().expect("the test passes");
+    }
+
+    #[test]
+    fn many_connections_share_one_stream() {
+        in_new_thread(|| {
+            for _ in 0..100 {
+                let (mut deflater, mut inflater) = ends();
+                let (mut compressed, mut out) = (Vec::new(), Vec::new());
+                deflater.compress(b"message", true, &mut compressed);
+                inflater.inflate(&compressed, true, 100, &mut out).unwrap();
+                assert_eq!(idle_counts(), (1, 1));
+            }
+        });
+    }
+
+    #[test]
+    fn pool_stays_bounded_after_many_fragmented_messages_at_once() {
+        in_new_thread(|| {
+            let mut all: Vec<_> = (0..50).map(|_| ends()).collect();
+            for fin in [false, true] {
+                for (deflater, inflater) in &mut all {
+                    let (mut compressed, mut out) = (Vec::new(), Vec::new());
+                    deflater.compress(b"message", fin, &mut compressed);
+                    inflater.inflate(&compressed, fin, 100, &mut out).unwrap();
+                }
+                let expected = if fin { KEPT_COUNT } else { 0 };
+                assert_eq!(idle_counts(), (expected, expected));
+            }
+        });
+    }
+
+    #[test]
+    fn compressors_are_reused_only_for_the_same_settings() {
+        in_new_thread(|| {
+            give_back_compressor(Compressor::new(1, 15));
+            give_back_compressor(Compressor::new(6, 9));
+            let taken = take_compressor(6, 15);
+            assert_eq!((taken.level, taken.window_bits, idle_counts().0), (6, 15, 2));
+            let taken = take_compressor(1, 15);
+            assert_eq!((taken.level, taken.window_bits, idle_counts().0), (1, 15, 1));
+        });
+    }
 }
