@@ -88,14 +88,19 @@ impl ReceiveHalf {
     ) -> Result<Option<Received>, ProtocolError> {
         let message = self.message.get_or_insert(MessageInProgress {
             kind: if frame.opcode == OpCode::Text { MessageKind::Text } else { MessageKind::Binary },
+            compressed: false,
             fragment_count: 1,
         });
         let kind = message.kind;
+        let compressed = message.compressed;
         let start = *position;
         let end = start.saturating_add(frame.payload_len).min(input.len());
         if end > start {
             // Only runs of empty fragments are counted: the others bring something.
             message.fragment_count = 0;
+        }
+        if compressed {
+            return self.inflate_chunk(frame, input, start..end, position);
         }
         let offset = frame.mask_offset + frame.processed_len;
         self.process(&mut input[start + frame.processed_len..end], frame.masking_key, offset, kind)?;
@@ -131,6 +136,9 @@ impl ReceiveHalf {
                 Some(Received::Chunk(..)) => {}
                 other => return Ok(other),
             }
+            // What was inflated is passed over.
+            self.lent = false;
+            self.assembled.clear();
         }
         Ok(None)
     }

@@ -189,6 +189,19 @@ impl Connection {
         self.sender.send_binary(payload, output)
     }
 
+    /// [`SendHalf::send_uncompressed`].
+    ///
+    /// # Errors
+    /// The same.
+    pub fn send_uncompressed(
+        &mut self,
+        kind: MessageKind,
+        payload: &[u8],
+        output: &mut Vec<u8>,
+    ) -> Result<(), SendError> {
+        self.sender.send_uncompressed(kind, payload, output)
+    }
+
     /// [`SendHalf::send`].
     ///
     /// # Errors

@@ -31,6 +31,8 @@ pub enum ProtocolError {
     ExpectedContinuation,
     /// A text message or close reason that is not UTF-8 (§8.1).
     InvalidUtf8,
+    /// A compressed message that is no complete deflate stream (RFC 7692 §7.2.2).
+    InvalidCompression,
     /// A Close frame with a payload of one byte (§5.5.1).
     CloseCodeIncomplete,
     /// A Close frame with a code that must not be sent (§7.4).
@@ -62,7 +64,7 @@ impl ProtocolError {
     /// The code of the Close frame that answers this error.
     pub const fn close_code(self) -> CloseCode {
         match self {
-            Self::InvalidUtf8 => CloseCode::INVALID_PAYLOAD,
+            Self::InvalidUtf8 | Self::InvalidCompression => CloseCode::INVALID_PAYLOAD,
             Self::FrameTooLong { .. } | Self::MessageTooLong { .. } => CloseCode::MESSAGE_TOO_BIG,
             Self::TooManyFragments { .. } => CloseCode::POLICY_VIOLATION,
             _ => CloseCode::PROTOCOL_ERROR,
@@ -84,6 +86,7 @@ impl fmt::Display for ProtocolError {
             Self::UnexpectedContinuation => f.write_str("continuation frame with no message to continue"),
             Self::ExpectedContinuation => f.write_str("new message begun before the last one was finished"),
             Self::InvalidUtf8 => f.write_str("text is not valid UTF-8"),
+            Self::InvalidCompression => f.write_str("compressed message is corrupt or incomplete"),
             Self::CloseCodeIncomplete => f.write_str("close payload of one byte"),
             Self::InvalidCloseCode(code) => write!(f, "close code {code} must not be sent"),
             Self::FrameTooLong { len, max } => write!(f, "frame of {len} bytes, the limit is {max}"),

@@ -44,12 +44,15 @@ extern crate alloc;
 
 mod chunk;
 mod close;
+#[cfg(feature = "deflate")]
+mod compress;
 mod config;
 mod connection;
 pub mod deflate;
 mod error;
 mod frame;
 pub mod handshake;
+mod inflate;
 pub mod mask;
 mod message;
 mod opcode;

@@ -83,6 +83,9 @@ impl ReceiveHalf {
         match received {
             Received::Data(_, location) | Received::Chunk(_, location, _) => {
                 let payload = match location {
+                    Location::Assembled if self.assembled.len() <= COPY_LEN => {
+                        Bytes::copy_from_slice(&self.assembled)
+                    }
                     Location::Assembled => {
                         self.lent = false;
                         Bytes::from(core::mem::take(&mut self.assembled))

@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 
+#[cfg(feature = "deflate")]
+use crate::deflate::Inflater;
 use crate::{Config, MessageKind, OpCode, ProtocolError, Role, Utf8Validator};
 
 /// How far receiving is.
@@ -45,6 +47,8 @@ pub struct ReceiveHalf {
     pub(crate) message: Option<MessageInProgress>,
     pub(crate) utf8: Utf8Validator,
     pub(crate) assembled: Vec<u8>,
+    #[cfg(feature = "deflate")]
+    pub(crate) inflater: Option<Inflater>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +67,8 @@ pub(crate) struct FrameInProgress {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct MessageInProgress {
     pub(crate) kind: MessageKind,
+    /// RFC 7692 §6: RSV1 of the first frame.
+    pub(crate) compressed: bool,
     pub(crate) fragment_count: u32,
 }
 
@@ -78,7 +84,17 @@ impl ReceiveHalf {
             message: None,
             utf8: Utf8Validator::new(),
             assembled: Vec::new(),
+            #[cfg(feature = "deflate")]
+            inflater: None,
         }
+    }
+
+    /// Whether compressed messages were negotiated.
+    pub(crate) const fn can_inflate(&self) -> bool {
+        #[cfg(feature = "deflate")]
+        return self.inflater.is_some();
+        #[cfg(not(feature = "deflate"))]
+        return false;
     }
 
     /// Which end this is.
@@ -116,5 +132,9 @@ impl ReceiveHalf {
         self.frame = None;
         self.message = None;
         self.assembled = Vec::new();
+        #[cfg(feature = "deflate")]
+        {
+            self.inflater = None;
+        }
     }
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use crate::{
     CloseFrame, FrameHeader, Message, MessageKind, OpCode, Prepared, Role, SendError, SendHalf,
-    frame::MAX_CONTROL_LEN,
+    frame::MAX_CONTROL_LEN, sender::Sending,
 };
 
 impl SendHalf {
@@ -39,13 +39,52 @@ impl SendHalf {
         output: &mut Vec<u8>,
     ) -> Result<(), SendError> {
         let opcode = kind.opcode();
-        self.begin_frame(opcode, true)?;
+        self.begin_frame(opcode, true, Sending::Plain)?;
+        #[cfg(feature = "deflate")]
+        if self.compresses(payload.len()) {
+            self.put_compressed_message(opcode, payload, output);
+            return Ok(());
+        }
         self.put_frame(opcode, true, payload, output);
         Ok(())
     }
 
-    /// Tells that a message that was framed before is sent, and returns its bytes: the caller writes them behind what
-    /// is in the output, by reference.
+    /// [`send_data`](Self::send_data), never compressed: for what is compressed already, and for secrets beside which
+    /// an attacker can place text of its own (such as CRIME and BREACH use).
+    ///
+    /// # Errors
+    /// As [`send_text`](Self::send_text).
+    pub fn send_uncompressed(
+        &mut self,
+        kind: MessageKind,
+        payload: &[u8],
+        output: &mut Vec<u8>,
+    ) -> Result<(), SendError> {
+        let opcode = kind.opcode();
+        self.begin_frame(opcode, true, Sending::Plain)?;
+        self.put_frame(opcode, true, payload, output);
+        Ok(())
+    }
+
+    /// Whether a message of `payload_len` bytes is compressed: it was negotiated, and it is long enough for that. One
+    /// that is not can be sent by reference, with [`send_header`](Self::send_header).
+    #[inline]
+    pub const fn compresses(&self, payload_len: usize) -> bool {
+        #[cfg(feature = "deflate")]
+        return match &self.compression {
+            Some(compression) => payload_len >= compression.threshold,
+            None => false,
+        };
+        #[cfg(not(feature = "deflate"))]
+        {
+            let _ = payload_len;
+            false
+        }
+    }
+
+    /// Tells that a message that was framed before is sent, and returns its bytes, compressed if this connection
+    /// compresses and the message [may be](Prepared::compressible): the caller writes them behind what is in the
+    /// output, by reference.
     ///
     /// # Errors
     /// As [`send_text`](Self::send_text).
@@ -54,7 +93,11 @@ impl SendHalf {
     /// On a client's connection: its frames need masks of their own.
     pub fn send_prepared<'a>(&mut self, message: &'a Prepared) -> Result<&'a Bytes, SendError> {
         assert_eq!(self.role(), Role::Server, "a client's payload has to be masked");
-        self.begin_frame(message.kind().opcode(), true)?;
+        self.begin_frame(message.kind().opcode(), true, Sending::Plain)?;
+        #[cfg(feature = "deflate")]
+        if let Some(frame) = self.compressed_frame(message) {
+            return Ok(frame);
+        }
         Ok(message.frame())
     }
 
@@ -75,7 +118,8 @@ impl SendHalf {
     /// Sends the first fragment of a message whose length need not be known (§5.4). Control frames may be sent
     /// between the fragments, other messages may not.
     ///
-    /// The fragments of a text message may be cut within a code point, hence bytes; together they must be UTF-8.
+    /// The fragments of a text message may be cut within a code point, hence bytes; together they must be UTF-8. If
+    /// compression was negotiated they are compressed, whatever their length.
     ///
     /// # Errors
     /// As [`send_text`](Self::send_text).
@@ -86,7 +130,13 @@ impl SendHalf {
         output: &mut Vec<u8>,
     ) -> Result<(), SendError> {
         let opcode = kind.opcode();
-        self.begin_frame(opcode, false)?;
+        #[cfg(feature = "deflate")]
+        if self.compression.is_some() {
+            self.begin_frame(opcode, false, Sending::Compressed)?;
+            self.put_compressed(opcode, false, true, payload, output);
+            return Ok(());
+        }
+        self.begin_frame(opcode, false, Sending::Plain)?;
         self.put_frame(opcode, false, payload, output);
         Ok(())
     }
@@ -101,12 +151,19 @@ impl SendHalf {
         fin: bool,
         output: &mut Vec<u8>,
     ) -> Result<(), SendError> {
-        self.begin_frame(OpCode::Continuation, fin)?;
+        #[cfg(feature = "deflate")]
+        let compressed = self.sending() == Sending::Compressed;
+        self.begin_frame(OpCode::Continuation, fin, Sending::Plain)?;
+        #[cfg(feature = "deflate")]
+        if compressed {
+            self.put_compressed(OpCode::Continuation, fin, false, payload, output);
+            return Ok(());
+        }
         self.put_frame(OpCode::Continuation, fin, payload, output);
         Ok(())
     }
 
-    /// Sends only the header of a message in one frame; the caller writes the `payload_len` bytes behind it by
+    /// Sends only the header of an uncompressed message in one frame; the caller writes the `payload_len` bytes behind it by
     /// itself, by reference. Only a server may: a client's payload has to be masked.
     ///
     /// # Errors
@@ -122,7 +179,7 @@ impl SendHalf {
     ) -> Result<(), SendError> {
         assert_eq!(self.role(), Role::Server, "a client's payload has to be masked");
         let opcode = kind.opcode();
-        self.begin_frame(opcode, true)?;
+        self.begin_frame(opcode, true, Sending::Plain)?;
         let (bytes, len) = FrameHeader::new(opcode, payload_len as u64).encode();
         output.extend_from_slice(&bytes[..len]);
         Ok(())
@@ -154,7 +211,7 @@ impl SendHalf {
         if payload.len() > MAX_CONTROL_LEN {
             return Err(SendError::ControlPayloadTooLong { len: payload.len(), max: MAX_CONTROL_LEN });
         }
-        self.begin_frame(opcode, true)?;
+        self.begin_frame(opcode, true, Sending::Plain)?;
         self.put_frame(opcode, true, payload, output);
         Ok(())
     }
@@ -171,7 +228,7 @@ impl SendHalf {
             Some(frame) => frame.encode(&mut payload)?,
             None => 0,
         };
-        self.begin_frame(OpCode::Close, true)?;
+        self.begin_frame(OpCode::Close, true, Sending::Plain)?;
         self.put_close(&payload[..len], output);
         Ok(())
     }

@@ -2,6 +2,8 @@
 
 use alloc::{boxed::Box, vec::Vec};
 
+#[cfg(feature = "deflate")]
+use crate::compress::Compression;
 use crate::{
     CloseFrame, Event, FrameHeader, MaskSource, Message, OpCode, ProtocolError, Role, SendError, StreamEvent,
     frame::MAX_CONTROL_LEN, mask::mask,
@@ -21,15 +23,32 @@ pub struct SendHalf {
     /// The client's.
     masks: Option<MaskSource>,
     close_sent: bool,
-    /// Whether a fragmented message is being sent.
-    sending: bool,
+    sending: Sending,
+    #[cfg(feature = "deflate")]
+    pub(crate) compression: Option<Compression>,
     /// The latest Pong that did not fit the output.
     held_pong: Option<Box<[u8]>>,
 }
 
+/// The fragmented message that is being sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sending {
+    Nothing,
+    Plain,
+    #[cfg(feature = "deflate")]
+    Compressed,
+}
+
 impl SendHalf {
     pub(crate) const fn new(masks: Option<MaskSource>) -> Self {
-        Self { masks, close_sent: false, sending: false, held_pong: None }
+        Self {
+            masks,
+            close_sent: false,
+            sending: Sending::Nothing,
+            #[cfg(feature = "deflate")]
+            compression: None,
+            held_pong: None,
+        }
     }
 
     /// Which end this is.
@@ -44,6 +63,12 @@ impl SendHalf {
 
     /// Whether a fragmented message was begun and not finished.
     pub const fn message_unfinished(&self) -> bool {
+        !matches!(self.sending, Sending::Nothing)
+    }
+
+    /// What kind of a message is being sent in fragments.
+    #[cfg(feature = "deflate")]
+    pub(crate) const fn sending(&self) -> Sending {
         self.sending
     }
 
@@ -155,7 +180,7 @@ impl SendHalf {
     /// Appends one frame, masked if this is the client.
     #[inline]
     pub(crate) fn put_frame(&mut self, opcode: OpCode, fin: bool, payload: &[u8], output: &mut Vec<u8>) {
-        let masking_key = self.masks.as_mut().map(MaskSource::next_key);
+        let masking_key = self.next_key();
         let header = FrameHeader { fin, rsv1: false, opcode, masking_key, payload_len: payload.len() as u64 };
         let (bytes, len) = header.encode();
         output.reserve(len + payload.len());
@@ -167,16 +192,30 @@ impl SendHalf {
         }
     }
 
-    /// Checks that `opcode` may be sent now, and follows the fragmented message that is being sent.
-    pub(crate) const fn begin_frame(&mut self, opcode: OpCode, fin: bool) -> Result<(), SendError> {
+    /// The mask of the next frame, if this is the client.
+    #[inline]
+    pub(crate) fn next_key(&mut self) -> Option<[u8; 4]> {
+        self.masks.as_mut().map(MaskSource::next_key)
+    }
+
+    /// Checks that `opcode` may be sent now, and follows the fragmented message that is being sent; `first` says how
+    /// it is sent if it begins here.
+    pub(crate) const fn begin_frame(
+        &mut self,
+        opcode: OpCode,
+        fin: bool,
+        first: Sending,
+    ) -> Result<(), SendError> {
         if self.close_sent {
             return Err(SendError::Closed);
         }
-        match opcode {
-            OpCode::Continuation if !self.sending => return Err(SendError::NoMessageToContinue),
-            OpCode::Text | OpCode::Binary if self.sending => return Err(SendError::MessageUnfinished),
-            OpCode::Continuation | OpCode::Text | OpCode::Binary => self.sending = !fin,
-            OpCode::Close | OpCode::Ping | OpCode::Pong => {}
+        match (opcode, self.sending) {
+            (OpCode::Continuation, Sending::Nothing) => return Err(SendError::NoMessageToContinue),
+            (OpCode::Continuation, _) if fin => self.sending = Sending::Nothing,
+            (OpCode::Text | OpCode::Binary, Sending::Nothing) if fin => {}
+            (OpCode::Text | OpCode::Binary, Sending::Nothing) => self.sending = first,
+            (OpCode::Text | OpCode::Binary, _) => return Err(SendError::MessageUnfinished),
+            _ => {}
         }
         Ok(())
     }

@@ -13,8 +13,8 @@ use crate::{
 /// How much is unmasked before it is validated: small enough that the validator finds it in the first-level cache.
 const BLOCK_LEN: usize = 4096;
 
-/// A reassembly buffer above this capacity is not kept for the next message.
-const KEPT_BUFFER_LEN: usize = 1024;
+/// A compressed frame may be longer than the message by what deflate adds to data that it cannot compress.
+const MAX_DEFLATE_OVERHEAD_LEN: u64 = 1024;
 
 /// An event before it borrows anything: what [`Event`](crate::Event), [`Message`](crate::Message) and
 /// [`StreamEvent`](crate::StreamEvent) are made of.
@@ -69,7 +69,8 @@ impl ReceiveHalf {
         position: &mut usize,
     ) -> Result<(), Option<Result<Received, ProtocolError>>> {
         if self.lent {
-            self.release_assembled();
+            self.lent = false;
+            self.assembled.clear();
         }
         if self.state != ReceiveState::Open {
             // §5.5.1, §7.1.7: what follows a Close or an error is ignored.
@@ -87,7 +88,14 @@ impl ReceiveHalf {
         position: &mut usize,
     ) -> Option<Result<Received, ProtocolError>> {
         match received {
-            Ok(received) => received.map(Ok),
+            Ok(None) => {
+                if self.assembled.capacity() > 0 && self.message.is_none() {
+                    // Nothing more is here, so the connection may be idle for long.
+                    self.assembled = Vec::new();
+                }
+                None
+            }
+            Ok(Some(received)) => Some(Ok(received)),
             Err(error) => {
                 self.end(ReceiveState::Failed);
                 *position = input.len();
@@ -198,7 +206,9 @@ impl ReceiveHalf {
         header: &FrameHeader,
         taking: Taking,
     ) -> Result<FrameInProgress, ProtocolError> {
-        if header.rsv1 {
+        // RFC 7692 §6: RSV1 tells that a message is compressed, on its first frame only.
+        let may_be_compressed = matches!(header.opcode, OpCode::Text | OpCode::Binary);
+        if header.rsv1 && !(may_be_compressed && self.can_inflate()) {
             return Err(ProtocolError::ReservedBits);
         }
         // §5.1: "The server MUST close the connection upon receiving a frame that is not masked." and "A client MUST
@@ -210,7 +220,8 @@ impl ReceiveHalf {
         }
         if !header.opcode.is_control() {
             if taking == Taking::Whole {
-                self.check_len(header.payload_len)?;
+                let continued = self.message.is_some_and(|message| message.compressed);
+                self.check_len(header.payload_len, header.rsv1 || continued)?;
             }
             self.begin_received_data(header)?;
         }
@@ -229,8 +240,17 @@ impl ReceiveHalf {
 
     /// Checks a frame with `len` more bytes against the limits of a message that is held.
     #[inline]
-    fn check_len(&self, payload_len: u64) -> Result<(), ProtocolError> {
+    fn check_len(&self, payload_len: u64, compressed: bool) -> Result<(), ProtocolError> {
         let max = self.config.max_frame_len;
+        if compressed {
+            // Its bytes are inflated as they come: what counts is the length of what they become.
+            let max = max.saturating_add(max / 1024 + MAX_DEFLATE_OVERHEAD_LEN);
+            return if payload_len > max {
+                Err(ProtocolError::FrameTooLong { len: payload_len, max })
+            } else {
+                Ok(())
+            };
+        }
         if payload_len > max {
             return Err(ProtocolError::FrameTooLong { len: payload_len, max });
         }
@@ -253,9 +273,10 @@ impl ReceiveHalf {
                 }
             }
             (Some(_), _) => return Err(ProtocolError::ExpectedContinuation),
-            (None, opcode) if !header.fin => {
+            (None, opcode) if !header.fin || header.rsv1 => {
                 let kind = if opcode == OpCode::Text { MessageKind::Text } else { MessageKind::Binary };
-                self.message = Some(MessageInProgress { kind, fragment_count: 1 });
+                let compressed = header.rsv1;
+                self.message = Some(MessageInProgress { kind, compressed, fragment_count: 1 });
             }
             (None, _) => {}
         }
@@ -298,15 +319,23 @@ impl ReceiveHalf {
         input: &mut [u8],
         position: &mut usize,
     ) -> Result<Option<Received>, ProtocolError> {
-        let Some(MessageInProgress { kind, .. }) = self.message else {
+        let Some(MessageInProgress { kind, compressed, .. }) = self.message else {
             return Err(ProtocolError::UnexpectedContinuation);
         };
         // Its header may have been seen when chunks were asked for, which have no limit.
-        self.check_len(frame.payload_len as u64)?;
+        self.check_len(frame.payload_len as u64, compressed)?;
         let end = position.saturating_add(frame.payload_len).min(input.len());
         let piece = &mut input[*position..end];
-        self.process(piece, frame.masking_key, frame.mask_offset, kind)?;
-        self.assembled.extend_from_slice(piece);
+        if compressed {
+            let last = frame.fin && piece.len() == frame.payload_len;
+            if let Some(key) = frame.masking_key {
+                mask(piece, key, frame.mask_offset);
+            }
+            self.inflate(piece, last, kind)?;
+        } else {
+            self.process(piece, frame.masking_key, frame.mask_offset, kind)?;
+            self.assembled.extend_from_slice(piece);
+        }
         *position = end;
         if piece.len() < frame.payload_len {
             frame.payload_len -= piece.len();
@@ -382,15 +411,5 @@ impl ReceiveHalf {
     pub(crate) fn finish_text(&self) -> Result<(), ProtocolError> {
         // §8.1: text that ends within a code point is no UTF-8 either. The next message starts afresh.
         self.utf8.finish().map_err(|_| ProtocolError::InvalidUtf8)
-    }
-
-    #[cold]
-    fn release_assembled(&mut self) {
-        self.lent = false;
-        if self.assembled.capacity() > KEPT_BUFFER_LEN {
-            self.assembled = Vec::new();
-        } else {
-            self.assembled.clear();
-        }
     }
 }
