@@ -59,7 +59,7 @@ pub use server::{Acceptor, accept};
 pub use sockeye_websocket as codec;
 pub use sockeye_websocket::{
     Chunk, CloseCode, CloseFrame, CloseState, Config, Event, Message, MessageKind, Prepared, Role,
-    StreamEvent,
+    StreamEvent, deflate,
 };
 pub use split::{Halves, Receiver, Sender};
 pub use websocket::WebSocket;

@@ -91,7 +91,8 @@ impl Outbound {
     }
 
     fn queue_owned(&mut self, kind: MessageKind, payload: &Bytes) -> Result<(), SendError> {
-        if self.codec.role() == Role::Client {
+        // A mask and a compressor both write the payload anew; otherwise it need not be copied.
+        if self.codec.role() == Role::Client || self.codec.compresses(payload.len()) {
             return self.queue_borrowed(kind, payload);
         }
         self.active = true;

@@ -98,6 +98,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             Role::Server => Connection::server(options.config),
             Role::Client => Connection::client(options.config),
         };
+        Self::from_connection(stream, connection, received, options)
+    }
+
+    /// The same with the state of the codec, for instance one that
+    /// [compresses](sockeye_websocket::Connection::with_deflate).
+    pub fn from_connection(stream: S, connection: Connection, received: &[u8], options: &Options) -> Self {
         let (receiver, sender) = connection.split();
         Self {
             stream,
