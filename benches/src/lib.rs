@@ -14,3 +14,4 @@ pub mod io;
 pub mod messages;
 pub mod receive;
 pub mod send;
+pub mod sockets;

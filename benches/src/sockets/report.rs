@@ -1,0 +1,199 @@
+//! The results as Markdown.
+
+use std::fmt::Write as _;
+
+use super::{
+    measure::Sample,
+    scenario::{Kind, Scenario},
+    servers::{self, Implementation},
+};
+
+/// The samples of one scenario.
+#[derive(Debug)]
+pub struct Results {
+    /// What was measured.
+    pub scenario: Scenario,
+    /// By server: its samples, or what went wrong.
+    pub rows: Vec<(&'static Implementation, Result<Vec<Sample>, String>)>,
+}
+
+/// The median of what `field` takes from the samples, and how far the quartiles are from it, relative to it.
+fn median(samples: &[Sample], field: impl Fn(&Sample) -> f64) -> (f64, f64) {
+    let mut values: Vec<_> = samples.iter().map(field).collect();
+    values.sort_by(f64::total_cmp);
+    let Some(last) = values.len().checked_sub(1) else { return (f64::NAN, f64::NAN) };
+    let quartile = |quarters: usize| values[(last * quarters + 2) / 4];
+    let median = quartile(2);
+    (median, (quartile(3) - median).max(median - quartile(1)) / median)
+}
+
+impl Results {
+    /// The median cost of the server called `name`.
+    fn cost(&self, name: &str) -> Option<f64> {
+        let (_, samples) = self.rows.iter().find(|(implementation, _)| implementation.name == name)?;
+        samples.as_ref().ok().map(|samples| median(samples, |sample| sample.cost).0)
+    }
+
+    fn floor(&self) -> Option<f64> {
+        self.cost(servers::ALL[0].name)
+    }
+
+    fn number(&self, cost: f64) -> String {
+        match self.scenario.kind {
+            Kind::Idle => format!("{cost:.0}"),
+            _ if cost < 9.95 => format!("{cost:.2}"),
+            _ if cost < 99.5 => format!("{cost:.1}"),
+            _ => format!("{cost:.0}"),
+        }
+    }
+
+    /// All servers, the cheapest first.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let (unit, rate) = match self.scenario.kind {
+            Kind::Echo { .. } => ("CPU, µs/message", "messages/s"),
+            Kind::Connect => ("CPU, µs/connection", "connections/s"),
+            Kind::Idle => ("bytes/connection", "connections/s"),
+        };
+        let has_replies = self.scenario.deflate.is_some() && self.scenario.kind != Kind::Idle;
+        let mut out = format!("| server | {unit} | floor | spread | {rate} |");
+        let _ = writeln!(out, "{}", if has_replies { " reply, bytes |" } else { "" });
+        let _ = writeln!(out, "|---|---:|---:|---:|---:|{}", if has_replies { "---:|" } else { "" });
+        let mut rows: Vec<_> = self.rows.iter().collect();
+        rows.sort_by(|(a, _), (b, _)| {
+            let cost = |name| self.cost(name).unwrap_or(f64::INFINITY);
+            cost(a.name).total_cmp(&cost(b.name))
+        });
+        for (implementation, samples) in rows {
+            let samples = match samples {
+                Ok(samples) => samples,
+                Err(error) => {
+                    let columns = if has_replies { "|  |  |  |  |" } else { "|  |  |  |" };
+                    let _ = writeln!(out, "| {} | failed: {error} {columns}", implementation.name);
+                    continue;
+                }
+            };
+            let (cost, spread) = median(samples, |sample| sample.cost);
+            let times = self.floor().map_or(String::new(), |floor| format!("{:.2}", cost / floor));
+            let name = if implementation.is_ours() {
+                format!("**{}**", implementation.name)
+            } else {
+                implementation.name.to_owned()
+            };
+            let rate = median(samples, |sample| sample.rate).0;
+            let number = self.number(cost);
+            let _ = write!(out, "| {name} | {number} | {times} | {:.0} % | {rate:.0} |", spread * 100.0);
+            let reply = median(samples, |sample| sample.reply_len).0;
+            let _ = writeln!(out, "{}", if has_replies { format!(" {reply:.0} |") } else { String::new() });
+        }
+        out
+    }
+}
+
+/// One line per scenario: the floor, each of our ways, and the cheapest of the rivals.
+#[must_use]
+pub fn overview(all: &[Results]) -> String {
+    let ours: Vec<_> = servers::ALL.iter().filter(|implementation| implementation.is_ours()).collect();
+    let mut out = String::from("| scenario | floor |");
+    for implementation in &ours {
+        let _ = write!(out, " {} |", implementation.name);
+    }
+    let _ = writeln!(out, " best rival | other rivals |");
+    let _ = writeln!(out, "|---|---:|{}---|---|", "---:|".repeat(ours.len()));
+    for results in all {
+        let cell = |cost: Option<f64>| {
+            let Some(cost) = cost else { return String::from("-") };
+            match results.floor().filter(|floor| *floor != cost) {
+                Some(floor) => format!("{} ({:.2})", results.number(cost), cost / floor),
+                None => results.number(cost),
+            }
+        };
+        let _ = write!(out, "| {} | {} |", results.scenario.title, cell(results.floor()));
+        for implementation in &ours {
+            let _ = write!(out, " {} |", cell(results.cost(implementation.name)));
+        }
+        let mut rivals: Vec<_> = results
+            .rows
+            .iter()
+            .filter(|(implementation, _)| !implementation.is_ours() && !implementation.is_floor())
+            .filter_map(|(implementation, _)| Some((results.cost(implementation.name)?, implementation.name)))
+            .collect();
+        rivals.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+        let best = rivals.first().map_or("-".into(), |(cost, name)| format!("{} {name}", cell(Some(*cost))));
+        let others = match rivals.get(1..) {
+            Some([(one, _)]) => results.number(*one),
+            Some([(low, _), .., (high, _)]) => format!("{}-{}", results.number(*low), results.number(*high)),
+            _ => "-".into(),
+        };
+        let _ = writeln!(out, " {best} | {others} |");
+    }
+    out
+}
+
+/// The machine, the versions and how each server is driven.
+#[must_use]
+pub fn head(servers: &[&Implementation], command: &str) -> String {
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let cpuinfo = read("/proc/cpuinfo");
+    let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("");
+    let model = model.trim_start_matches(['\t', ' ', ':']);
+    let core_count = cpuinfo.lines().filter(|line| line.starts_with("processor")).count();
+    let kernel = read("/proc/sys/kernel/osrelease");
+    let mut out = format!("- Machine: {core_count} cores of {model}, Linux {}\n", kernel.trim());
+    let _ = writeln!(out, "- Command: `{command}`\n\n| server | crate | driven by |\n|---|---|---|");
+    for server in servers {
+        let version = version_of(LOCK, server.package).unwrap_or("");
+        let _ = writeln!(out, "| {} | {} {version} | {} |", server.name, server.package, server.how);
+    }
+    out
+}
+
+const LOCK: &str = include_str!("../../../Cargo.lock");
+
+/// The version of `package` in a lock file; the last one if there are several.
+fn version_of<'a>(lock: &'a str, package: &str) -> Option<&'a str> {
+    let mut lines = lock.lines().skip_while(|line| *line != format!("name = \"{package}\""));
+    lines.nth(1)?.strip_prefix("version = \"")?.strip_suffix('"')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sockets::scenario;
+
+    fn sample(cost: f64) -> Sample {
+        Sample { cost, rate: 1e6 / cost, reply_len: f64::NAN }
+    }
+
+    #[test]
+    fn median_and_quartiles_are_those_of_the_sorted_samples() {
+        let samples = [5.0, 1.0, 4.0, 2.0, 3.0].map(sample);
+        assert_eq!(median(&samples, |sample| sample.cost), (3.0, 1.0 / 3.0));
+        assert_eq!(median(&samples[..1], |sample| sample.cost), (5.0, 0.0));
+        assert!(median(&[], |sample| sample.cost).0.is_nan());
+    }
+
+    #[test]
+    fn table_has_the_cheapest_first_and_ratios_to_the_floor() {
+        let rows = vec![
+            (&servers::ALL[1], Ok(vec![sample(3.0)])),
+            (&servers::ALL[0], Ok(vec![sample(2.0)])),
+            (&servers::ALL[2], Err("broken".into())),
+        ];
+        let results = Results { scenario: scenario::ALL[0], rows };
+        let table = results.table();
+        let lines: Vec<_> = table.lines().skip(2).collect();
+        assert_eq!(lines[0], "| floor | 2.00 | 1.00 | 0 % | 500000 |");
+        assert_eq!(lines[1], "| **sockeye** | 3.00 | 1.50 | 0 % | 333333 |");
+        assert!(lines[2].contains("failed: broken"));
+        assert!(overview(&[results]).contains("| 2.00 | 3.00 (1.50) |"));
+    }
+
+    #[test]
+    fn every_crate_has_a_version() {
+        for implementation in servers::ALL {
+            assert!(version_of(LOCK, implementation.package).is_some(), "{}", implementation.package);
+        }
+        assert_eq!(version_of(LOCK, "no-such-crate"), None);
+    }
+}

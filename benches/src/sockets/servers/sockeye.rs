@@ -1,0 +1,28 @@
+//! Ours.
+
+use sockeye_tokio_websocket::{Error, accept};
+use tokio::net::TcpStream;
+
+/// The loop that a user writes first.
+pub(super) async fn send(stream: TcpStream) -> Result<(), Error> {
+    let mut socket = accept(stream).await?;
+    while let Some(message) = socket.receive().await {
+        let message = message?;
+        if message.is_data() {
+            socket.send(message).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Queues; `receive` flushes before it waits.
+pub(super) async fn feed(stream: TcpStream) -> Result<(), Error> {
+    let mut socket = accept(stream).await?;
+    while let Some(message) = socket.receive().await {
+        let message = message?;
+        if message.is_data() {
+            socket.feed(message).await?;
+        }
+    }
+    Ok(())
+}
