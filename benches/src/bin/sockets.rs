@@ -98,7 +98,15 @@ fn drive(options: &Options) -> io::Result<()> {
         return Err(io::Error::other(format!("only {open_files} open files are allowed: see `ulimit -n`")));
     }
     pin(LOAD_CORE)?;
-    let servers = select(servers::ALL, |s| s.name, options.servers.as_deref()).map_err(io::Error::other)?;
+    let mut servers =
+        select(servers::ALL, |s| s.name, options.servers.as_deref()).map_err(io::Error::other)?;
+    servers.retain(|server| {
+        let is_installed = server.is_installed();
+        if !is_installed {
+            eprintln!("{} is left out: `npm ci` in interop/ installs it", server.name);
+        }
+        is_installed
+    });
     let scenarios =
         select(scenario::ALL, |s| s.name, options.scenarios.as_deref()).map_err(io::Error::other)?;
     let command: Vec<_> = std::env::args().skip(1).collect();
@@ -106,6 +114,10 @@ fn drive(options: &Options) -> io::Result<()> {
     let mut all = Vec::new();
     for scenario in scenarios {
         let results = run(&Prepared::new(*scenario)?, &servers, options);
+        if results.rows.is_empty() {
+            eprintln!("{}: no server that has permessage-deflate", scenario.name);
+            continue;
+        }
         println!("## {}\n\n{}", scenario.title, results.table());
         all.push(results);
     }

@@ -3,7 +3,7 @@
 use std::{
     io::{self, Read, Write},
     net::TcpStream,
-    process::{Command, Stdio},
+    process::Stdio,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -90,19 +90,6 @@ impl Prepared {
             Kind::Idle => run.idle(),
         }
     }
-}
-
-/// The command that starts this program as the server called `name`.
-///
-/// # Errors
-/// When the system does not tell where this program is.
-pub fn serve_command(name: &str, deflate: bool) -> io::Result<Command> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(["serve", name]);
-    if deflate {
-        command.arg("--deflate");
-    }
-    Ok(command)
 }
 
 struct Run<'a> {

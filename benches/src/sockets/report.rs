@@ -142,18 +142,26 @@ pub fn head(servers: &[&Implementation], command: &str) -> String {
     let mut out = format!("- Machine: {core_count} cores of {model}, Linux {}\n", kernel.trim());
     let _ = writeln!(out, "- Command: `{command}`\n\n| server | crate | driven by |\n|---|---|---|");
     for server in servers {
-        let version = version_of(LOCK, server.package).unwrap_or("");
+        let version = version_of(LOCK, server.package).or_else(|| npm_version_of(NPM_LOCK, server.package));
+        let version = version.unwrap_or("");
         let _ = writeln!(out, "| {} | {} {version} | {} |", server.name, server.package, server.how);
     }
     out
 }
 
 const LOCK: &str = include_str!("../../../Cargo.lock");
+const NPM_LOCK: &str = include_str!("../../../interop/package-lock.json");
 
 /// The version of `package` in a lock file; the last one if there are several.
 fn version_of<'a>(lock: &'a str, package: &str) -> Option<&'a str> {
     let mut lines = lock.lines().skip_while(|line| *line != format!("name = \"{package}\""));
     lines.nth(1)?.strip_prefix("version = \"")?.strip_suffix('"')
+}
+
+fn npm_version_of<'a>(lock: &'a str, package: &str) -> Option<&'a str> {
+    let entry = format!("\"node_modules/{package}\": {{");
+    let mut lines = lock.lines().skip_while(|line| line.trim() != entry);
+    lines.nth(1)?.trim().strip_prefix("\"version\": \"")?.strip_suffix("\",")
 }
 
 #[cfg(test)]
@@ -192,8 +200,11 @@ mod tests {
     #[test]
     fn every_crate_has_a_version() {
         for implementation in servers::ALL {
-            assert!(version_of(LOCK, implementation.package).is_some(), "{}", implementation.package);
+            let version = version_of(LOCK, implementation.package);
+            let version = version.or_else(|| npm_version_of(NPM_LOCK, implementation.package));
+            assert!(version.is_some_and(|version| version.contains('.')), "{}", implementation.package);
         }
         assert_eq!(version_of(LOCK, "no-such-crate"), None);
+        assert_eq!(npm_version_of(NPM_LOCK, "no-such-package"), None);
     }
 }
