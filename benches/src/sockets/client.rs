@@ -178,10 +178,9 @@ fn inflate(stream: &mut Decompress, mut payload: Vec<u8>) -> Result<Vec<u8>, Str
         if taken_len == payload.len() && inflated.len() < inflated.capacity() {
             return Ok(inflated);
         }
-        if status == Status::StreamEnd || before == (stream.total_in(), stream.total_out()) {
-            if inflated.len() < inflated.capacity() {
-                return Err(format!("{} bytes behind the compressed data", payload.len() - taken_len));
-            }
+        let is_stuck = status == Status::StreamEnd || before == (stream.total_in(), stream.total_out());
+        if is_stuck && inflated.len() < inflated.capacity() {
+            return Err(format!("{} bytes behind the compressed data", payload.len() - taken_len));
         }
         inflated.reserve(64 * 1024);
     }

@@ -57,6 +57,9 @@ const MAX_CONNECT_COUNT: usize = 8192;
 /// Connections that are used before the memory of further ones is measured.
 const FIRST_COUNT: usize = 16;
 
+/// Messages whose replies are compared with them, at most.
+const CHECKED_COUNT: usize = 64;
+
 impl Prepared {
     /// Builds the frames.
     ///
@@ -137,37 +140,34 @@ impl Run<'_> {
     fn check(&self, stream: &mut TcpStream) -> io::Result<()> {
         let (messages, wire) = (&self.prepared.messages, &self.prepared.wire);
         let mut counter = self.dialect.counter();
-        let mut inbox = Inbox::default();
         let batch_len = (64 * 1024 / self.prepared.scenario.payload_len).clamp(1, 8);
-        let indices: Vec<_> = (0..messages.len().min(64)).collect();
+        let indices: Vec<_> = (0..messages.len().min(CHECKED_COUNT)).collect();
+        let mut inbox = Inbox::default();
         for batch in indices.chunks(batch_len) {
             let frames: Vec<u8> = batch.iter().flat_map(|index| wire.frame(*index)).copied().collect();
             // A reply may come while the end of a long message still leaves.
             let mut writer = stream.try_clone()?;
-            let same = std::thread::scope(|scope| {
+            let is_same = std::thread::scope(|scope| {
                 let writing = scope.spawn(|| writer.write_all(&frames));
-                let same = if self.dialect.is_floor {
+                let is_same = if self.dialect.is_floor {
                     let mut reply = vec![0; frames.len()];
                     stream.read_exact(&mut reply).map(|()| reply == frames)
                 } else {
-                    let expected =
-                        batch.iter().map(|index| (self.prepared.scenario.is_text(), &messages[*index]));
                     receive_until(stream, &mut counter, &mut inbox, batch.len()).map(|()| {
-                        inbox
-                            .messages
-                            .drain(..)
-                            .map(|(text, message)| (text, message))
-                            .eq(expected.map(|(is_text, message)| (is_text, message.clone())))
+                        let expected =
+                            batch.iter().map(|index| (self.prepared.scenario.is_text(), &messages[*index]));
+                        inbox.messages.iter().map(|(is_text, message)| (*is_text, message)).eq(expected)
                     })
                 };
                 writing.join().map_err(|_| io::Error::other("the writer panicked"))??;
-                same
+                is_same
             })?;
-            if !same {
+            if !is_same {
                 return Err(io::Error::other("a reply is not the message"));
             }
+            inbox.messages.clear();
         }
-        if self.dialect.is_floor || counter.is_between_messages() {
+        if counter.is_between_messages() {
             Ok(())
         } else {
             Err(io::Error::other("more than the replies came"))

@@ -34,6 +34,17 @@ impl Results {
         samples.as_ref().ok().map(|samples| median(samples, |sample| sample.cost).0)
     }
 
+    /// The median length of its replies, where they are compressed.
+    fn reply_len(&self, name: &str) -> Option<f64> {
+        let (_, samples) = self.rows.iter().find(|(implementation, _)| implementation.name == name)?;
+        let samples = samples.as_ref().ok().filter(|_| self.has_compressed_replies())?;
+        Some(median(samples, |sample| sample.reply_len).0)
+    }
+
+    fn has_compressed_replies(&self) -> bool {
+        self.scenario.deflate.is_some() && self.scenario.kind != Kind::Idle
+    }
+
     fn floor(&self) -> Option<f64> {
         self.cost(servers::ALL[0].name)
     }
@@ -55,7 +66,7 @@ impl Results {
             Kind::Connect => ("CPU, µs/connection", "connections/s"),
             Kind::Idle => ("bytes/connection", "connections/s"),
         };
-        let has_replies = self.scenario.deflate.is_some() && self.scenario.kind != Kind::Idle;
+        let has_replies = self.has_compressed_replies();
         let mut out = format!("| server | {unit} | floor | spread | {rate} |");
         let _ = writeln!(out, "{}", if has_replies { " reply, bytes |" } else { "" });
         let _ = writeln!(out, "|---|---:|---:|---:|---:|{}", if has_replies { "---:|" } else { "" });
@@ -65,28 +76,28 @@ impl Results {
             cost(a.name).total_cmp(&cost(b.name))
         });
         for (implementation, samples) in rows {
-            let samples = match samples {
-                Ok(samples) => samples,
-                Err(error) => {
-                    let columns = if has_replies { "|  |  |  |  |" } else { "|  |  |  |" };
-                    let _ = writeln!(out, "| {} | failed: {error} {columns}", implementation.name);
-                    continue;
-                }
-            };
-            let (cost, spread) = median(samples, |sample| sample.cost);
-            let times = self.floor().map_or(String::new(), |floor| format!("{:.2}", cost / floor));
-            let name = if implementation.is_ours() {
-                format!("**{}**", implementation.name)
-            } else {
-                implementation.name.to_owned()
-            };
-            let rate = median(samples, |sample| sample.rate).0;
-            let number = self.number(cost);
-            let _ = write!(out, "| {name} | {number} | {times} | {:.0} % | {rate:.0} |", spread * 100.0);
-            let reply = median(samples, |sample| sample.reply_len).0;
-            let _ = writeln!(out, "{}", if has_replies { format!(" {reply:.0} |") } else { String::new() });
+            out.push_str(&self.row(implementation, samples.as_ref().map(Vec::as_slice)));
         }
         out
+    }
+
+    fn row(&self, implementation: &Implementation, samples: Result<&[Sample], &String>) -> String {
+        let samples = match samples {
+            Ok(samples) => samples,
+            Err(error) => {
+                let columns = if self.has_compressed_replies() { "|  |  |  |  |" } else { "|  |  |  |" };
+                return format!("| {} | failed: {error} {columns}\n", implementation.name);
+            }
+        };
+        let (cost, spread) = median(samples, |sample| sample.cost);
+        let times = self.floor().map_or(String::new(), |floor| format!("{:.2}", cost / floor));
+        let emphasis = if implementation.is_ours() { "**" } else { "" };
+        let (name, number, spread) = (implementation.name, self.number(cost), spread * 100.0);
+        let rate = median(samples, |sample| sample.rate).0;
+        let reply_len = self.reply_len(name).map_or(String::new(), |len| format!(" {len:.0} |"));
+        format!(
+            "| {emphasis}{name}{emphasis} | {number} | {times} | {spread:.0} % | {rate:.0} |{reply_len}\n"
+        )
     }
 }
 
@@ -101,16 +112,18 @@ pub fn overview(all: &[Results]) -> String {
     let _ = writeln!(out, " best rival | other rivals |");
     let _ = writeln!(out, "|---|---:|{}---|---|", "---:|".repeat(ours.len()));
     for results in all {
-        let cell = |cost: Option<f64>| {
-            let Some(cost) = cost else { return String::from("-") };
-            match results.floor().filter(|floor| *floor != cost) {
-                Some(floor) => format!("{} ({:.2})", results.number(cost), cost / floor),
-                None => results.number(cost),
+        let cell = |name: &str| {
+            let Some(cost) = results.cost(name) else { return String::from("-") };
+            let number = results.number(cost);
+            match (results.floor(), results.reply_len(name)) {
+                (Some(floor), _) if floor != cost => format!("{number} ({:.2})", cost / floor),
+                (_, Some(len)) => format!("{number}; {len:.0} B"),
+                _ => number,
             }
         };
-        let _ = write!(out, "| {} | {} |", results.scenario.title, cell(results.floor()));
+        let _ = write!(out, "| {} | {} |", results.scenario.title, cell(servers::ALL[0].name));
         for implementation in &ours {
-            let _ = write!(out, " {} |", cell(results.cost(implementation.name)));
+            let _ = write!(out, " {} |", cell(implementation.name));
         }
         let mut rivals: Vec<_> = results
             .rows
@@ -119,7 +132,7 @@ pub fn overview(all: &[Results]) -> String {
             .filter_map(|(implementation, _)| Some((results.cost(implementation.name)?, implementation.name)))
             .collect();
         rivals.sort_by(|(a, _), (b, _)| a.total_cmp(b));
-        let best = rivals.first().map_or("-".into(), |(cost, name)| format!("{} {name}", cell(Some(*cost))));
+        let best = rivals.first().map_or("-".into(), |(_, name)| format!("{} {name}", cell(name)));
         let others = match rivals.get(1..) {
             Some([(one, _)]) => results.number(*one),
             Some([(low, _), .., (high, _)]) => format!("{}-{}", results.number(*low), results.number(*high)),
@@ -139,7 +152,9 @@ pub fn head(servers: &[&Implementation], command: &str) -> String {
     let model = model.trim_start_matches(['\t', ' ', ':']);
     let core_count = cpuinfo.lines().filter(|line| line.starts_with("processor")).count();
     let kernel = read("/proc/sys/kernel/osrelease");
-    let mut out = format!("- Machine: {core_count} cores of {model}, Linux {}\n", kernel.trim());
+    let congestion = read("/proc/sys/net/ipv4/tcp_congestion_control");
+    let mut out = format!("- Machine: {core_count} cores of {model}, Linux {}", kernel.trim());
+    let _ = writeln!(out, ", TCP congestion control {}", congestion.trim());
     let _ = writeln!(out, "- Command: `{command}`\n\n| server | crate | driven by |\n|---|---|---|");
     for server in servers {
         let version = version_of(LOCK, server.package).or_else(|| npm_version_of(NPM_LOCK, server.package));

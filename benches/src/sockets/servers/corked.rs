@@ -55,8 +55,9 @@ impl AsyncRead for Corked {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let poll = Pin::new(&mut this.stream).poll_read(cx, buf);
-        if poll.is_pending() && this.poll_drain(cx)?.is_ready() {
-            // Nothing is owed any more while this waits.
+        if poll.is_pending() {
+            // What does not leave at once wakes the task when it can.
+            let _ = this.poll_drain(cx)?;
         }
         poll
     }

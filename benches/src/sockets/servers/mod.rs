@@ -104,10 +104,10 @@ pub const ALL: &[Implementation] = &[
     ),
     implementation("tokio-websockets", "tokio-websockets", "`next`, `send`", own!(tokio_websockets::send)),
     implementation(
-        "tokio-websockets-feed",
+        "tokio-websockets-gathered",
         "tokio-websockets",
-        "`feed`, `flush` when no message is there; flush threshold 64 KiB",
-        own!(tokio_websockets::feed),
+        "all messages that are there, then `feed`, then `flush`; flush threshold 64 KiB",
+        own!(tokio_websockets::gathered),
     ),
     implementation(
         "web-socket",
@@ -154,14 +154,14 @@ pub const ALL: &[Implementation] = &[
     implementation(
         "soketto",
         "soketto",
-        "its example: `receive_data`, `send`, `flush`; the server validates text; deflate keeps no window",
-        own!(soketto::plain, soketto::deflate),
+        "its example: `receive_data`, `send`, `flush`; the server validates text",
+        own!(soketto::send),
     ),
     implementation(
         "soketto-feed",
         "soketto",
         "the same, `flush` when no message is there",
-        own!(soketto::feed_plain, soketto::feed_deflate),
+        own!(soketto::feed),
     ),
     implementation(
         "wtx",

@@ -21,9 +21,12 @@ pub(super) async fn send(stream: TcpStream) -> Result<(), Error> {
     Ok(())
 }
 
-pub(super) async fn feed(stream: TcpStream) -> Result<(), Error> {
+/// It flushes whenever it is asked for the next message.
+pub(super) async fn gathered(stream: TcpStream) -> Result<(), Error> {
     let config = Config::default().flush_threshold(64 * 1024);
     let (_, mut socket) = ServerBuilder::new().config(config).accept(stream).await?;
-    batched::echo(&mut socket, |message: Result<_, _>| message.map(|message| Some(message).filter(is_data)))
-        .await
+    batched::echo_gathered(&mut socket, |message: Result<_, _>| {
+        message.map(|message| Some(message).filter(is_data))
+    })
+    .await
 }
