@@ -221,6 +221,7 @@ mod attachments {
     }
 
     #[test]
+    #[cfg(feature = "std")]
     fn binary_shares_the_memory_of_the_attachment() {
         let (attachments, text) = (bytes(), format!("51-[\"a\",{{\"x\":[{ZERO}]}}]"));
         let args = args(&text).with_attachments(&attachments);

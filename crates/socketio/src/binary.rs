@@ -30,6 +30,8 @@ use serde::{
 /// # Ok::<(), sockeye_socketio::EncodeError>(())
 /// ```
 ///
+/// Without the feature `std` the bytes are copied once, each way.
+///
 /// In other formats it is what [`Bytes`] is there; in JSON without attachments, an array of numbers. Text is never taken for bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Binary(pub Bytes);
@@ -77,6 +79,8 @@ impl From<Binary> for Bytes {
 /// serde has no way to hand over shared bytes, but its error types may have a source that can be asked for its type.
 /// Seeing this name, serializer and deserializer answer with a [`CarrierError`], whose source is a [`Slot`]: there the one side
 /// leaves the [`Bytes`] and the other finds them. Every other format sees plain bytes.
+///
+/// serde's error types have a source only with its feature `std`. Without it the bytes themselves are handed over, as a copy.
 pub(crate) const BINARY_NAME: &str = "$sockeye::Binary";
 
 impl Serialize for Binary {
@@ -90,6 +94,7 @@ struct Shared<'a>(&'a Bytes);
 impl Serialize for Shared<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let result = serializer.serialize_bytes(self.0);
+        #[cfg(feature = "std")]
         if let Some(slot) = result.as_ref().err().and_then(Slot::of) {
             slot.0.set(Some(self.0.clone()));
         }
@@ -119,7 +124,10 @@ impl<'de> Visitor<'de> for BinaryVisitor {
         } else {
             deserializer.deserialize_byte_buf(Self)
         };
-        result.or_else(|error| Slot::of(&error).and_then(|slot| slot.0.take()).map(Binary).ok_or(error))
+        #[cfg(feature = "std")]
+        let result =
+            result.or_else(|error| Slot::of(&error).and_then(|slot| slot.0.take()).map(Binary).ok_or(error));
+        result
     }
 
     fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Binary, E> {
@@ -144,7 +152,20 @@ impl<'de> Visitor<'de> for BinaryVisitor {
 pub(crate) struct Slot(Cell<Option<Bytes>>);
 
 impl Slot {
+    /// What asks for `bytes`: an empty slot for whoever can share them.
+    #[cfg(feature = "std")]
+    fn asking_for(_bytes: &[u8]) -> Self {
+        Self::default()
+    }
+
+    /// What asks for `bytes`, which nobody can leave here.
+    #[cfg(not(feature = "std"))]
+    fn asking_for(bytes: &[u8]) -> Self {
+        Self(Cell::new(Some(Bytes::copy_from_slice(bytes))))
+    }
+
     /// The slot behind an error, if it is one of [`CarrierError`].
+    #[cfg(feature = "std")]
     fn of<E: Error>(error: &E) -> Option<&Self> {
         error.source()?.downcast_ref()
     }
@@ -171,6 +192,7 @@ pub(crate) enum CarrierError {
     Other(String),
 }
 
+#[cfg(feature = "std")]
 impl CarrierError {
     /// Offers bytes to whoever reads a [`Binary`].
     fn offer(bytes: Bytes) -> Self {
@@ -214,8 +236,14 @@ pub(crate) struct CarrierDeserializer(pub(crate) Bytes);
 impl<'de> Deserializer<'de> for CarrierDeserializer {
     type Error = CarrierError;
 
+    #[cfg(feature = "std")]
     fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, CarrierError> {
         Err(CarrierError::offer(self.0))
+    }
+
+    #[cfg(not(feature = "std"))]
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, CarrierError> {
+        visitor.visit_bytes(&self.0)
     }
 
     forward_to_deserialize_any! {
@@ -262,8 +290,8 @@ impl Serializer for CarrierSerializer {
     type SerializeStruct = Refused;
     type SerializeStructVariant = Refused;
 
-    fn serialize_bytes(self, _bytes: &[u8]) -> Result<Never, CarrierError> {
-        Err(CarrierError::Slot(Slot::default()))
+    fn serialize_bytes(self, bytes: &[u8]) -> Result<Never, CarrierError> {
+        Err(CarrierError::Slot(Slot::asking_for(bytes)))
     }
 
     refuse! {
@@ -321,6 +349,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg(feature = "std")]
     fn serializer_side_shares_memory() {
         let bytes = Bytes::from(alloc::vec![1_u8; 64]);
         let taken = take_shared(&Shared(&bytes)).unwrap();
@@ -329,6 +358,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "std")]
     fn deserializer_side_shares_memory() {
         let bytes = Bytes::from(alloc::vec![1_u8; 64]);
         let taken = BinaryVisitor.visit_newtype_struct(CarrierDeserializer(bytes.clone())).unwrap();

@@ -209,6 +209,7 @@ mod arguments {
     }
 
     #[test]
+    #[cfg(feature = "std")]
     fn binary_is_shared_and_never_copied() {
         let bytes = Bytes::from(vec![1; 100]);
         for attachments in

@@ -121,7 +121,6 @@ single! {
     [] f32;
     [] f64;
     [] String;
-    [] ByteString;
     [] Binary;
     [] serde_json::Value;
     ['a] Cow<'a, str>;
@@ -137,6 +136,14 @@ where
     #[inline]
     fn serialize_args<S: SerializeSeq>(&self, seq: &mut S) -> Result<(), S::Error> {
         seq.serialize_element(self)
+    }
+}
+
+impl EventArgs for ByteString {
+    /// As its text: without the feature `std` it does not implement `Serialize` itself.
+    #[inline]
+    fn serialize_args<S: SerializeSeq>(&self, seq: &mut S) -> Result<(), S::Error> {
+        seq.serialize_element::<str>(self)
     }
 }
 
