@@ -239,20 +239,21 @@ impl Socket {
         let deadline = Instant::now() + self.timeouts.idle;
         loop {
             let mut events = self.connection.receive(&mut self.input, &mut self.output);
-            let mut found = None;
-            while let (None, Some(event)) = (&found, events.next()) {
-                match event? {
-                    Event::Text(text) => found = Some(text.to_owned()),
-                    Event::Close(frame) => return Err(format!("the server closed: {frame:?}").into()),
-                    Event::Binary(_) | Event::Ping(_) | Event::Pong(_) => {}
+            let mut outcome = None;
+            while let (None, Some(event)) = (&outcome, events.next()) {
+                match event {
+                    Ok(Event::Text(text)) => outcome = Some(Ok(text.to_owned())),
+                    Ok(Event::Close(frame)) => outcome = Some(Err(format!("closed: {frame:?}").into())),
+                    Ok(Event::Binary(_) | Event::Ping(_) | Event::Pong(_)) => {}
+                    Err(error) => outcome = Some(Err(error.into())),
                 }
             }
             // What was not looked at stays in the input for the next call.
             let consumed_len = events.consumed_len();
             self.input.drain(..consumed_len);
             self.write_output()?;
-            if let Some(text) = found {
-                return Ok(text);
+            if let Some(outcome) = outcome {
+                return outcome;
             }
             if self.read_more(deadline)? == 0 {
                 self.connection.receive_eof()?;

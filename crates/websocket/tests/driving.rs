@@ -380,3 +380,28 @@ fn client_of_the_blocking_example_is_understood(start: Start) {
     let answer = socket.close().unwrap().unwrap();
     assert_eq!(answer.code.get(), 1000);
 }
+
+/// The page that explains the contract quotes code that is tested here; it must not drift away from it.
+#[test]
+fn code_on_the_page_is_quoted_from_the_examples() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../");
+    let read = |path: &str| std::fs::read_to_string(format!("{root}{path}")).unwrap();
+    let sources = [
+        "crates/websocket/examples/echo_std.rs",
+        "crates/websocket/examples/echo_mio.rs",
+        "interop/wasm/src/module.rs",
+        "interop/wasm/src/exchange.rs",
+    ]
+    .map(|path| unindented(&read(path)));
+    let page = read("docs/driving-the-codec.md");
+    let quotes: Vec<&str> =
+        page.split("```rust\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default()).collect();
+    assert!(quotes.len() >= 8, "the page has code");
+    for quote in quotes {
+        assert!(sources.iter().any(|source| source.contains(&unindented(quote))), "not quoted:\n{quote}");
+    }
+}
+
+fn unindented(code: &str) -> String {
+    code.lines().map(|line| format!("{}\n", line.trim())).collect()
+}
