@@ -151,7 +151,7 @@ mod tests {
         #[test]
         fn pieces_are_judged_like_the_whole(
             mut bytes in prop_oneof![
-                "\\PC{0,200}".prop_map(String::into_bytes),
+                "\\PC{0,200}".prop_map(alloc::string::String::into_bytes),
                 proptest::collection::vec(any::<u8>(), 0..200),
             ],
             flip in any::<Option<(proptest::sample::Index, u8)>>(),

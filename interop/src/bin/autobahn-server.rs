@@ -3,7 +3,7 @@
 //! Listens on 127.0.0.1 and the port that `PORT` names, 0 (the default) for any free one, and prints
 //! `listening 127.0.0.1:PORT`.
 
-use sockeye_tokio_websocket::{Error, accept};
+use sockeye_tokio_websocket::{Acceptor, Error, Options, deflate};
 use tokio::net::{TcpListener, TcpStream};
 
 #[tokio::main]
@@ -26,11 +26,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 async fn echo(stream: TcpStream) -> Result<(), Error> {
     stream.set_nodelay(true)?;
-    let mut socket = accept(stream).await?;
+    // Whatever the length: sections 12 and 13 of the suite compress messages of 16 bytes.
+    let deflate = deflate::Config { threshold: 0, ..deflate::Config::default() };
+    let options = Options { deflate: Some(deflate), ..Options::default() };
+    let mut socket = Acceptor::new().options(options).accept(stream).await?;
     while let Some(message) = socket.receive().await {
         let message = message?;
         if message.is_data() {
-            socket.feed(message).await?;
+            socket.send(message).await?;
         }
     }
     Ok(())

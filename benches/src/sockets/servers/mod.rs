@@ -77,6 +77,12 @@ pub const ALL: &[Implementation] = &[
     implementation("floor", "tokio", "one read of up to 64 KiB, one write; no protocol", own!(floor::echo)),
     implementation("sockeye", "sockeye-tokio-websocket", "`receive`, `send`", own!(sockeye::send)),
     implementation("sockeye-feed", "sockeye-tokio-websocket", "`receive`, `feed`", own!(sockeye::feed)),
+    implementation(
+        "sockeye-borrowed",
+        "sockeye-tokio-websocket",
+        "`receive_borrowed`, `Replies`",
+        own!(sockeye::borrowed),
+    ),
     implementation("tungstenite", "tokio-tungstenite", "`next`, `send`", own!(tungstenite::send)),
     implementation(
         "tungstenite-forward",
