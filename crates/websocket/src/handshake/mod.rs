@@ -62,6 +62,10 @@ pub enum HandshakeError {
     InvalidKey,
     /// A header field that may appear once appears twice, or holds something else than the grammar allows.
     InvalidHeader(&'static str),
+    /// The page that asks is not of an origin that the server accepts (§10.2).
+    OriginNotAllowed,
+    /// The `:protocol` of an extended CONNECT is not `websocket` (RFC 8441 §4).
+    UnknownProtocol,
     /// The server answered with another status than 101.
     Status(u16),
     /// The server answered with a redirection, which a WebSocket client does not follow by itself.
@@ -90,6 +94,9 @@ impl HandshakeError {
             Self::MethodNotGet => 405,
             Self::UpgradeMissing | Self::ConnectionMissing | Self::UnsupportedVersion => 426,
             Self::HeadTooLong { .. } | Self::TooManyHeaders { .. } => 431,
+            Self::OriginNotAllowed => 403,
+            // RFC 9220 §3 asks for it, of HTTP/2 as well.
+            Self::UnknownProtocol => 501,
             Self::HttpVersion => 505,
             _ => 400,
         }
@@ -109,6 +116,8 @@ impl fmt::Display for HandshakeError {
             Self::UnsupportedVersion => f.write_str("header `Sec-WebSocket-Version` must be 13"),
             Self::InvalidKey => f.write_str("header `Sec-WebSocket-Key` must be the base64 of 16 bytes"),
             Self::InvalidHeader(name) => write!(f, "invalid header `{name}`"),
+            Self::OriginNotAllowed => f.write_str("origin not allowed"),
+            Self::UnknownProtocol => f.write_str("`:protocol` must be `websocket`"),
             Self::Status(status) => write!(f, "the server answered with status {status} instead of 101"),
             Self::Redirect { status, location: Some(location) } => {
                 write!(f, "the server redirects to {location} (status {status}); connect there instead")

@@ -44,8 +44,26 @@ impl UpgradeRequest {
     pub fn from_headers<'h>(
         headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,
     ) -> Result<Self, HandshakeError> {
-        let mut upgrade = false;
-        let mut connection = false;
+        Self::judge(headers, false)
+    }
+
+    /// Judges the header fields of an extended CONNECT whose `:protocol` is `websocket` (RFC 8441 §5). It has no key,
+    /// so [`accept`](Self::accept) is empty, and neither `Upgrade` nor `Connection`.
+    ///
+    /// # Errors
+    /// As [`from_headers`](Self::from_headers).
+    pub fn from_connect_headers<'h>(
+        headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,
+    ) -> Result<Self, HandshakeError> {
+        Self::judge(headers, true)
+    }
+
+    fn judge<'h>(
+        headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,
+        connect: bool,
+    ) -> Result<Self, HandshakeError> {
+        let mut upgrade = connect;
+        let mut connection = connect;
         let mut key = None;
         let mut version = None;
         let mut subprotocols = Vec::new();
@@ -82,15 +100,17 @@ impl UpgradeRequest {
         if !connection {
             return Err(HandshakeError::ConnectionMissing);
         }
-        let key = key.ok_or(HandshakeError::InvalidKey)?;
         // §4.2.1: "a base64-encoded value that, when decoded, is 16 bytes in length."
-        if STANDARD.decode(key).map_or(0, |bytes| bytes.len()) != 16 {
-            return Err(HandshakeError::InvalidKey);
-        }
+        let accept = match key {
+            // RFC 8441 §5: `:protocol` supersedes the key and its answer.
+            _ if connect => String::new(),
+            Some(key) if STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16) => accept_key(key),
+            _ => return Err(HandshakeError::InvalidKey),
+        };
         if version != Some(b"13") {
             return Err(HandshakeError::UnsupportedVersion);
         }
-        Ok(Self { accept: accept_key(key), subprotocols, extensions })
+        Ok(Self { accept, subprotocols, extensions })
     }
 
     /// The value of `Sec-WebSocket-Accept` that answers this request.
@@ -362,6 +382,19 @@ mod tests {
     fn key_given_twice_is_rejected() {
         let twice = GOOD.replace("Origin: http://example.com", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==");
         assert_eq!(error(&twice), HandshakeError::InvalidKey);
+    }
+
+    #[test]
+    fn extended_connect_needs_the_version_and_no_key() {
+        let version = ("sec-websocket-version", &b"13"[..]);
+        let offered = ("sec-websocket-protocol", &b"chat, superchat"[..]);
+        let request = UpgradeRequest::from_connect_headers([version, offered]).unwrap();
+        assert_eq!(request.accept(), "");
+        assert_eq!(request.subprotocols().collect::<Vec<_>>(), ["chat", "superchat"]);
+        for headers in [vec![], vec![("sec-websocket-version", &b"8"[..])], vec![version, version]] {
+            let error = UpgradeRequest::from_connect_headers(headers).unwrap_err();
+            assert_eq!(error, HandshakeError::UnsupportedVersion);
+        }
     }
 
     #[test]
