@@ -1,5 +1,6 @@
 //! What can go wrong with a connection, by blame.
 
+use http::StatusCode;
 use sockeye_websocket::{ProtocolError, SendError, handshake::HandshakeError};
 use std::{fmt, io};
 
@@ -13,6 +14,8 @@ pub enum Error {
     Send(SendError),
     /// The opening handshake failed.
     Handshake(HandshakeError),
+    /// This server refused the request with this status.
+    Refused(StatusCode),
     /// The opening handshake took longer than its deadline.
     HandshakeTimeout,
     /// The peer did not finish the closing handshake before its deadline.
@@ -33,6 +36,7 @@ impl fmt::Display for Error {
             Self::Protocol(error) => write!(f, "protocol error of the peer: {error}"),
             Self::Send(error) => write!(f, "cannot send: {error}"),
             Self::Handshake(error) => write!(f, "opening handshake failed: {error}"),
+            Self::Refused(status) => write!(f, "the request was refused with status {status}"),
             Self::HandshakeTimeout => f.write_str("opening handshake timed out"),
             Self::CloseTimeout => f.write_str("the peer did not close in time"),
             Self::KeepaliveTimeout => f.write_str("the peer did not answer a ping in time"),

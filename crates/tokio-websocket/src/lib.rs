@@ -35,6 +35,8 @@ mod buffer;
 mod client;
 mod error;
 mod halves;
+#[cfg(feature = "http2")]
+pub mod http2;
 mod inbound;
 mod keepalive;
 mod message_writer;
@@ -55,7 +57,7 @@ pub use keepalive::Keepalive;
 pub use message_writer::MessageWriter;
 pub use options::Options;
 pub use replies::Replies;
-pub use server::{Acceptor, accept};
+pub use server::{Acceptor, Handshake, accept};
 pub use sockeye_websocket as codec;
 pub use sockeye_websocket::{
     Chunk, CloseCode, CloseFrame, CloseState, Config, Event, Message, MessageKind, Prepared, Role,

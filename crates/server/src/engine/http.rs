@@ -10,8 +10,8 @@ use sockeye_engineio::{
     Revision, Sid, Transport, TransportSet, Verified, check_version, verify,
 };
 use sockeye_tokio_websocket::{
-    Config as SocketConfig, Options, Prepared, WebSocket,
-    upgrade::{self, PendingUpgrade, UpgradedStream},
+    Acceptor, Config as SocketConfig, Options, Prepared, WebSocket,
+    upgrade::{PendingUpgrade, UpgradedStream},
 };
 use std::{pin::pin, sync::Arc};
 use tokio::sync::oneshot;
@@ -88,10 +88,9 @@ fn answer<B>(io: &Arc<IoInner>, request: &mut Request<B>, is_upgrade: bool) -> R
         }
         Verified::Known { is_upgrade: true, .. } => {
             let mailbox = known.ok_or(ErrorCode::SessionIdUnknown)?;
-            let (response, pending) = accept_upgrade(request)?;
-            let options = socket_options(io);
+            let (response, pending) = accept_upgrade(io, request)?;
             tokio::spawn(async move {
-                if let Some(websocket) = finish_upgrade(pending, &options).await {
+                if let Some(websocket) = finish_upgrade(pending).await {
                     mailbox.command(Command::Probe(Box::new(websocket)));
                 }
             });
@@ -132,12 +131,11 @@ fn open<B>(io: &Arc<IoInner>, request: &mut Request<B>, transport: Transport) ->
         PayloadEncoder::new(&mut body).push_open(&open_packet(io, &sid, upgrades));
         return Ok(Answer::Now(respond(StatusCode::OK, POLL_TYPE, body)));
     }
-    let (response, pending) = accept_upgrade(request)?;
+    let (response, pending) = accept_upgrade(io, request)?;
     let handshake = Arc::new(Handshake::new(request_parts(request)));
-    let options = socket_options(io);
     let io = io.clone();
     tokio::spawn(async move {
-        let Some(mut websocket) = finish_upgrade(pending, &options).await else { return };
+        let Some(mut websocket) = finish_upgrade(pending).await else { return };
         let mut open = vec![0; Prepared::HEADROOM_LEN];
         PayloadEncoder::new(&mut open).push_open(&open_packet(&io, &sid, TransportSet::EMPTY));
         let open = Prepared::from_buffer(sockeye_tokio_websocket::MessageKind::Text, open);
@@ -199,15 +197,18 @@ fn wants_websocket<B>(request: &Request<B>) -> bool {
         .is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
-fn accept_upgrade<B>(request: &mut Request<B>) -> Result<(Response<Full<Bytes>>, PendingUpgrade), Refusal> {
-    match upgrade::accept(request, None) {
-        Ok((response, pending)) => Ok((response.map(|()| Full::default()), pending)),
+fn accept_upgrade<B>(
+    io: &IoInner,
+    request: &mut Request<B>,
+) -> Result<(Response<Full<Bytes>>, PendingUpgrade), Refusal> {
+    match Acceptor::new().options(socket_options(io)).upgrade(request) {
+        Ok(upgrade) => Ok(upgrade.accept()),
         Err(error) => Err(Refusal { code: ErrorCode::BadRequest, message: Some(error.to_string()) }),
     }
 }
 
-async fn finish_upgrade(pending: PendingUpgrade, options: &Options) -> Option<WebSocket<UpgradedStream>> {
-    match pending.into_websocket(options).await {
+async fn finish_upgrade(pending: PendingUpgrade) -> Option<WebSocket<UpgradedStream>> {
+    match pending.into_websocket().await {
         Ok(websocket) => Some(websocket),
         Err(error) => {
             debug!(target: "sockeye::engine", error = %error, "upgrade failed");

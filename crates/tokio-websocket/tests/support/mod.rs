@@ -52,7 +52,7 @@ pub(crate) fn decode_sent(sender: Role, mut wire: &[u8]) -> Vec<(OpCode, Vec<u8>
     frames
 }
 
-fn decode_frame(sender: Role, wire: &[u8]) -> Option<(OpCode, Vec<u8>, usize)> {
+pub(crate) fn decode_frame(sender: Role, wire: &[u8]) -> Option<(OpCode, Vec<u8>, usize)> {
     let (header, header_len) = FrameHeader::decode(wire).expect("a valid frame")?;
     assert_eq!(header.masking_key.is_some(), sender == Role::Client, "clients mask, servers do not");
     let payload_len = usize::try_from(header.payload_len).expect("a short frame");
