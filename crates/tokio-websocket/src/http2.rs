@@ -67,8 +67,13 @@ impl Connection {
         // RFC 8441 §3: a client uses `:protocol` only after the server's settings allowed it. hyper reads them in a task
         // of its own and wakes nobody, so this looks again and again.
         let mut pause = Duration::from_millis(1);
-        while !connection.is_extended_connect_protocol_enabled() {
-            if connection.current_max_send_streams() != 0 {
+        loop {
+            // In this order: the settings may arrive between the two.
+            let arrived = connection.current_max_send_streams() != 0;
+            if connection.is_extended_connect_protocol_enabled() {
+                break;
+            }
+            if arrived {
                 let missing = "the server offers no WebSockets over HTTP/2";
                 return Err(io::Error::new(io::ErrorKind::Unsupported, missing).into());
             }
@@ -113,7 +118,7 @@ impl Connection {
     }
 }
 
-/// RFC 8441 §4: `:scheme` and `:path` "MUST be included", and the schemes of HTTP stand for those of WebSockets.
+/// RFC 8441 §4: `:scheme` and `:path` "MUST also be included", and the schemes of HTTP stand for those of WebSockets.
 fn target(url: &Uri) -> Result<Uri, Error> {
     let scheme = match url.scheme_str() {
         Some("ws" | "http") => uri::Scheme::HTTP,

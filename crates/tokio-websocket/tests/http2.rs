@@ -331,7 +331,7 @@ mod client {
             .expect("a connection")
     }
 
-    #[tokio::test]
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn many_websockets_share_one_connection() {
         let (address, mut reports) = serve().await;
         let connection = open(address).await;
@@ -356,7 +356,7 @@ mod client {
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn large_message_goes_both_ways() {
         let (address, _reports) = serve().await;
         let (mut socket, _) = connect(&open(address).await, address, "/").await.unwrap();
@@ -410,6 +410,14 @@ mod client {
             let request = Request::get(url).body(()).unwrap();
             let result = connection.connect(request, &Options::default()).await;
             assert!(matches!(result, Err(Error::Url(_))), "{url}: {result:?}");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn settings_are_awaited_whenever_they_arrive() {
+        let (address, _reports) = serve().await;
+        for _ in 0..200 {
+            connect(&open(address).await, address, "/").await.unwrap();
         }
     }
 
