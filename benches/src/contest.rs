@@ -1,6 +1,6 @@
 //! Interleaved rounds and their table.
 
-use std::{fmt::Write as _, time::Duration};
+use std::time::Duration;
 
 use cpu_time::ThreadTime;
 
@@ -27,10 +27,25 @@ impl Work {
     }
 }
 
+/// What a contestant is compared as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Work without a protocol, which nobody is expected to beat.
+    Floor,
+    /// One of our ways to do it.
+    Ours,
+    /// Another library.
+    Rival,
+    /// Another library that does less than was asked for, as its name says: shown, but never the best rival.
+    Unlike,
+}
+
 /// One that takes part.
 pub struct Contestant<'a> {
     /// The name of its column.
     pub name: &'static str,
+    /// What it is compared as.
+    pub kind: Kind,
     /// Does the work once.
     pub run: Box<dyn FnMut() -> Work + 'a>,
 }
@@ -42,22 +57,76 @@ impl std::fmt::Debug for Contestant<'_> {
 }
 
 impl<'a> Contestant<'a> {
-    /// One called `name` that does its work by `run`.
-    pub fn new(name: &'static str, run: impl FnMut() -> Work + 'a) -> Self {
-        Self { name, run: Box::new(run) }
+    /// A floor called `name` that does its work by `run`.
+    pub fn floor(name: &'static str, run: impl FnMut() -> Work + 'a) -> Self {
+        Self { name, kind: Kind::Floor, run: Box::new(run) }
+    }
+
+    /// One of our ways, likewise.
+    pub fn ours(name: &'static str, run: impl FnMut() -> Work + 'a) -> Self {
+        Self { name, kind: Kind::Ours, run: Box::new(run) }
+    }
+
+    /// A rival that does less, likewise.
+    pub fn unlike(name: &'static str, run: impl FnMut() -> Work + 'a) -> Self {
+        Self { name, kind: Kind::Unlike, run: Box::new(run) }
+    }
+
+    /// A rival, likewise.
+    pub fn rival(name: &'static str, run: impl FnMut() -> Work + 'a) -> Self {
+        Self { name, kind: Kind::Rival, run: Box::new(run) }
     }
 }
 
 /// How long a contestant works per round, at least.
 const ROUND: Duration = Duration::from_millis(4);
 
+/// What one contestant needed in one case, in nanoseconds per message.
+#[derive(Debug)]
+struct Measured {
+    name: &'static str,
+    kind: Kind,
+    median: f64,
+    low_quartile: f64,
+    high_quartile: f64,
+}
+
 /// The results of one case.
 #[derive(Debug)]
 pub struct Row {
     case: String,
     payload_len: f64,
-    /// Per contestant: its name, the median and the quartiles in nanoseconds per message.
-    results: Vec<(&'static str, [f64; 3])>,
+    results: Vec<Measured>,
+}
+
+impl Row {
+    fn has(&self, name: &str) -> bool {
+        self.results.iter().any(|measured| measured.name == name)
+    }
+
+    fn time_of(&self, name: &str) -> f64 {
+        self.results
+            .iter()
+            .find(|measured| measured.name == name)
+            .map_or(f64::NAN, |measured| measured.median)
+    }
+
+    fn our_names(&self) -> impl Iterator<Item = &'static str> {
+        let ours = self.results.iter().filter(|measured| measured.kind == Kind::Ours);
+        ours.map(|measured| measured.name)
+    }
+
+    /// The fastest rival, or `None` when none took part.
+    fn best_rival(&self) -> Option<&Measured> {
+        let rivals = self.results.iter().filter(|measured| measured.kind == Kind::Rival);
+        rivals.min_by(|one, other| one.median.total_cmp(&other.median))
+    }
+
+    /// How far a quartile of any contestant is from its median, at most, as a part of the median.
+    fn spread(&self) -> f64 {
+        let of = |m: &Measured| (m.median - m.low_quartile).max(m.high_quartile - m.median) / m.median;
+        self.results.iter().map(of).fold(0.0, f64::max)
+    }
 }
 
 /// Lets the contestants do `case` in `round_count` interleaved rounds. What counts is the processor time of this thread,
@@ -93,39 +162,68 @@ pub fn run(case: String, round_count: usize, contestants: &mut [Contestant<'_>])
     let results = contestants.iter().zip(times).map(|(contestant, mut times)| {
         times.sort_by(f64::total_cmp);
         let quartile = |quarters| times[(times.len() - 1) * quarters / 4];
-        (contestant.name, [quartile(2), quartile(1), quartile(3)])
+        Measured {
+            name: contestant.name,
+            kind: contestant.kind,
+            median: quartile(2),
+            low_quartile: quartile(1),
+            high_quartile: quartile(3),
+        }
     });
     let results = results.collect();
     Row { case, payload_len: work.payload_len as f64 / work.message_count as f64, results }
 }
 
-/// A table in Markdown: nanoseconds per message, and in brackets how many times as long as `ours` it takes; at the
-/// end our throughput, and how far the quartiles of any contestant are from its median, at most.
+/// A table in Markdown: nanoseconds per message, and in brackets how many times as long as `ours` it takes. Then, for
+/// each of our ways, the fastest rival and its time as a multiple of ours, so that below 1 it is faster than we are;
+/// for each pair of `parts`, the time of the first as a part of the second's; the throughput of `ours`; and how far the
+/// quartiles of any contestant are from its median, at most.
 #[must_use]
-pub fn table(rows: &[Row], ours: &str) -> String {
-    let mut out = String::new();
-    let Some(first) = rows.first() else { return out };
-    let names: Vec<_> = first.results.iter().map(|(name, _)| *name).collect();
-    let _ = writeln!(out, "| case | {} | {ours}, GB/s | spread |", names.join(" | "));
-    let _ = writeln!(out, "|---|{}---|---|", "---|".repeat(names.len()));
+pub fn table(rows: &[Row], ours: &str, parts: &[(&str, &str)]) -> String {
+    let Some(first) = rows.first() else { return String::new() };
+    let mut heads = vec!["case".to_owned()];
+    heads.extend(first.results.iter().map(|measured| measured.name.to_owned()));
+    heads.push("best rival".to_owned());
+    heads.extend(first.our_names().map(|name| format!("best rival / {name}")));
+    heads.extend(parts.iter().map(|(part, of)| format!("{part} / {of}")));
+    if first.has(ours) {
+        heads.push(format!("{ours}, GB/s"));
+    }
+    heads.push("spread".to_owned());
+    let mut out = line(&heads);
+    out += &"|---".repeat(heads.len());
+    out += "|\n";
     for row in rows {
-        let our_time =
-            row.results.iter().find(|(name, _)| *name == ours).map_or(f64::NAN, |(_, [median, ..])| *median);
-        let _ = write!(out, "| {} ", row.case);
-        for (name, [median, ..]) in &row.results {
-            let digits = if *median < 99.5 { 1 } else { 0 };
-            if *name == ours {
-                let _ = write!(out, "| **{median:.digits$}** ");
-            } else {
-                let _ = write!(out, "| {median:.digits$} ({:.2}) ", median / our_time);
-            }
-        }
-        let spread = row
-            .results
-            .iter()
-            .flat_map(|(_, [median, low, high])| [median - low, high - median].map(|d| d / median));
-        let spread = spread.fold(0.0, f64::max) * 100.0;
-        let _ = writeln!(out, "| {:.2} | {spread:.0} % |", row.payload_len / our_time);
+        out += &line(&cells(row, ours, parts));
     }
     out
+}
+
+fn line(cells: &[String]) -> String {
+    format!("| {} |\n", cells.join(" | "))
+}
+
+fn cells(row: &Row, ours: &str, parts: &[(&str, &str)]) -> Vec<String> {
+    let our_time = row.time_of(ours);
+    let mut cells = vec![row.case.clone()];
+    cells.extend(row.results.iter().map(|Measured { name, median, .. }| {
+        let digits = if *median < 99.5 { 1 } else { 0 };
+        if *name == ours {
+            format!("**{median:.digits$}**")
+        } else if row.has(ours) {
+            format!("{median:.digits$} ({:.2})", median / our_time)
+        } else {
+            format!("{median:.digits$}")
+        }
+    }));
+    let (best_name, best_time) = row.best_rival().map_or(("-", f64::NAN), |best| (best.name, best.median));
+    cells.push(best_name.to_owned());
+    let ratio = |time: f64, of: &str| format!("{:.2}", time / row.time_of(of));
+    cells.extend(row.our_names().map(|name| ratio(best_time, name)));
+    cells.extend(parts.iter().map(|(part, of)| ratio(row.time_of(part), of)));
+    if row.has(ours) {
+        cells.push(format!("{:.2}", row.payload_len / our_time));
+    }
+    cells.push(format!("{:.0} %", row.spread() * 100.0));
+    cells
 }

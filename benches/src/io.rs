@@ -36,6 +36,13 @@ impl<'a> Memory<'a> {
         now.len()
     }
 
+    /// Copies `len` bytes, or as much as `buffer` takes.
+    #[inline]
+    pub fn take_up_to(&mut self, len: usize, buffer: &mut [u8]) -> usize {
+        let len = len.min(buffer.len());
+        self.take(&mut buffer[..len])
+    }
+
     /// The next `len` bytes, or what is left.
     #[inline]
     pub fn next_bytes(&mut self, len: usize) -> &'a [u8] {
@@ -119,6 +126,50 @@ impl AsyncWrite for Memory<'_> {
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
+    }
+}
+
+impl futures_util::io::AsyncRead for Memory<'_> {
+    #[inline]
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(self.get_mut().take(buffer)))
+    }
+}
+
+impl futures_util::io::AsyncWrite for Memory<'_> {
+    #[inline]
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.put(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl wtx::stream::StreamReader for Memory<'_> {
+    #[inline]
+    async fn read(&mut self, buffer: &mut [u8]) -> wtx::Result<usize> {
+        Ok(self.take(buffer))
+    }
+}
+
+impl wtx::stream::StreamWriter for Memory<'_> {
+    #[inline]
+    async fn write_all(&mut self, bytes: &[u8]) -> wtx::Result<()> {
+        self.put(bytes);
+        Ok(())
+    }
+
+    #[inline]
+    async fn write_all_vectored(&mut self, slices: &[&[u8]]) -> wtx::Result<()> {
+        slices.iter().for_each(|slice| self.put(slice));
+        Ok(())
     }
 }
 

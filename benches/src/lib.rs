@@ -10,8 +10,11 @@
 //! Unpublished. How to run it, and what came out: `docs/benchmarks.md`.
 
 pub mod contest;
+pub mod deflate;
 pub mod io;
 pub mod messages;
 pub mod receive;
+mod receive_rivals;
 pub mod send;
 pub mod sockets;
+mod send_rivals;

@@ -9,10 +9,12 @@ pub enum Content {
     Ascii,
     /// Random words of many scripts, most of them beyond ASCII.
     NonAscii,
+    /// JSON as applications send it: an array of objects with the same keys and random values.
+    Json,
 }
 
 impl Content {
-    /// All of them.
+    /// Those that are sent as they are; JSON is what is compressed.
     pub const ALL: [Self; 3] = [Self::Binary, Self::Ascii, Self::NonAscii];
 
     /// Whether it goes as text.
@@ -28,6 +30,7 @@ impl Content {
             Self::Binary => "binary",
             Self::Ascii => "text",
             Self::NonAscii => "non-ASCII text",
+            Self::Json => "JSON",
         }
     }
 }
@@ -68,11 +71,13 @@ impl Random {
     }
 }
 
-/// How many messages of `len` bytes make about 1 MiB, at least 16 of them.
+/// How many messages of `len` bytes make about 1 MiB; at least 64, so that setting a connection up hardly counts, or 16 if
+/// they are so long that it does not anyway.
 #[must_use]
 pub const fn count_for(len: usize) -> usize {
     let count = (1 << 20) / len;
-    if count < 16 { 16 } else { count }
+    let least = if len > 64 * 1024 { 16 } else { 64 };
+    if count < least { least } else { count }
 }
 
 /// `count` messages of `len` bytes each, no two alike.
@@ -116,6 +121,7 @@ fn message(content: Content, len: usize, random: &mut Random) -> Vec<u8> {
             Content::Binary => bytes.extend(random.next_number().to_le_bytes()),
             Content::Ascii => bytes.push(*random.pick(LETTERS)),
             Content::NonAscii => bytes.extend_from_slice(random.pick(&WORDS).as_bytes()),
+            Content::Json => json_object(&mut bytes, random),
         }
     }
     if content == Content::NonAscii {
@@ -127,6 +133,28 @@ fn message(content: Content, len: usize, random: &mut Random) -> Vec<u8> {
     }
     bytes.truncate(len);
     bytes
+}
+
+/// One object of an array; what is left of the last one does not matter to anybody here.
+fn json_object(bytes: &mut Vec<u8>, random: &mut Random) {
+    const NAMES: [&str; 16] = [
+        "alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan", "judy", "mallory",
+        "niaj", "olivia", "peggy", "rupert", "sybil",
+    ];
+    const STATES: [&str; 4] = ["online", "away", "typing", "offline"];
+    bytes.push(if bytes.is_empty() { b'[' } else { b',' });
+    let id = random.next_number() % 10_000_000;
+    let (name, state) = (*random.pick(&NAMES), *random.pick(&STATES));
+    let (score, at) = (random.next_number() % 10_000, 1_763_856_000_000 + random.next_number() % 86_400_000);
+    let object = format!(
+        "{{\"id\":{id},\"user\":\"{name}\",\"state\":\"{state}\",\"score\":{}.{:02},\"at\":{at},\"unread\":{},\"tags\":[\"room-{}\",\"{}\"]}}",
+        score / 100,
+        score % 100,
+        random.next_number() % 50,
+        random.next_number() % 8,
+        random.pick(&NAMES),
+    );
+    bytes.extend_from_slice(object.as_bytes());
 }
 
 /// The bytes of a frame's header in front of its masking key.
@@ -151,12 +179,26 @@ pub fn header(content: Content, len: usize, masked: bool) -> Vec<u8> {
 /// `messages` as a client sends them, each in one frame with a mask of its own.
 #[must_use]
 pub fn client_wire(content: Content, messages: &[Vec<u8>]) -> Vec<u8> {
+    masked_wire(messages, |len| header(content, len, true))
+}
+
+/// The same with `compressed` payloads: their headers have RSV1 set (RFC 7692 §6).
+#[must_use]
+pub fn client_wire_compressed(content: Content, compressed: &[Vec<u8>]) -> Vec<u8> {
+    masked_wire(compressed, |len| {
+        let mut header = header(content, len, true);
+        header[0] |= 0x40;
+        header
+    })
+}
+
+fn masked_wire(messages: &[Vec<u8>], header: impl Fn(usize) -> Vec<u8>) -> Vec<u8> {
     let mut random = Random::new(7);
     let mut wire = Vec::new();
     for message in messages {
         let [a, b, c, d, ..] = random.next_number().to_le_bytes();
         let key = [a, b, c, d];
-        wire.extend(header(content, message.len(), true));
+        wire.extend(header(message.len()));
         wire.extend(key);
         wire.extend(message.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key));
     }

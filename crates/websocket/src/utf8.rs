@@ -53,14 +53,15 @@ impl Utf8Validator {
         if piece.len() < 64 && piece.is_ascii() {
             return Ok(());
         }
-        let Err(error) = simdutf8::compat::from_utf8(piece) else { return Ok(()) };
-        if error.error_len().is_some() {
-            return Err(InvalidUtf8);
-        }
-        let rest = piece.get(error.valid_up_to()..).unwrap_or_default();
-        self.partial[..rest.len()].copy_from_slice(rest);
-        self.partial_len = rest.len().to_le_bytes()[0];
-        Ok(())
+        let (whole, begun) = piece.split_at(piece.len() - begun_len(piece));
+        simdutf8::basic::from_utf8(whole).map_err(|_| InvalidUtf8)?;
+        if begun.is_empty() { Ok(()) } else { self.begin_partial(begun) }
+    }
+
+    /// Whether the text so far ends between two characters, so that ASCII may follow.
+    #[inline]
+    pub(crate) const fn is_between_characters(&self) -> bool {
+        self.partial_len == 0
     }
 
     /// Ends the text.
@@ -70,6 +71,18 @@ impl Utf8Validator {
     #[inline]
     pub const fn finish(&self) -> Result<(), InvalidUtf8> {
         if self.partial_len == 0 { Ok(()) } else { Err(InvalidUtf8) }
+    }
+
+    /// Keeps the first bytes of a code point, unless none begins so.
+    fn begin_partial(&mut self, begun: &[u8]) -> Result<(), InvalidUtf8> {
+        match core::str::from_utf8(begun) {
+            Err(error) if error.error_len().is_none() => {
+                self.partial[..begun.len()].copy_from_slice(begun);
+                self.partial_len = begun.len().to_le_bytes()[0];
+                Ok(())
+            }
+            _ => Err(InvalidUtf8),
+        }
     }
 
     /// Feeds the code point that is under way byte by byte; returns what is left of `piece` after it.
@@ -89,6 +102,23 @@ impl Utf8Validator {
         }
         Ok(&[])
     }
+}
+
+/// How many bytes at the end of `piece`, at most three, begin a code point that they do not end, going by the length
+/// that its first byte announces. Whether they are valid so far is not judged.
+#[inline]
+fn begun_len(piece: &[u8]) -> usize {
+    for (i, byte) in piece.iter().rev().take(3).enumerate() {
+        let announced_len = match byte {
+            0x80..0xC0 => continue,
+            0xC0..0xE0 => 2,
+            0xE0..0xF0 => 3,
+            0xF0.. => 4,
+            0..0x80 => 1,
+        };
+        return if announced_len > i + 1 { i + 1 } else { 0 };
+    }
+    0
 }
 
 #[cfg(test)]
@@ -142,6 +172,27 @@ mod tests {
                     assert_eq!(validator.finish().is_ok(), core::str::from_utf8(&text[..cut]).is_ok());
                     validator.validate(&text[cut..]).unwrap();
                     validator.finish().unwrap();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_way_to_end_a_piece_is_judged_as_early_as_byte_by_byte() {
+        // Behind 64 bytes, so that the vectors and what follows them both have their part.
+        let ends: Vec<Vec<u8>> = [0x61, 0x80, 0xBF, 0xC1, 0xC3, 0xE0, 0xE2, 0xED, 0xF0, 0xF4, 0xF5, 0xFF]
+            .iter()
+            .flat_map(|&a| [0x61u8, 0x80, 0x9F, 0xA0, 0xC3, 0xE2, 0xF0].map(|b| [a, b]))
+            .flat_map(|[a, b]| [0x61u8, 0x80, 0xBF, 0xE2, 0xF0].map(|c| alloc::vec![a, b, c]))
+            .collect();
+        for end in ends {
+            for len in 1..=3 {
+                let piece = [&[b'a'; 64][..], &end[..len]].concat();
+                let mut validator = Utf8Validator::new();
+                let judged = validator.validate(&piece);
+                assert_eq!(judged.is_ok(), oracle(&piece).is_none(), "{:x?}", &end[..len]);
+                if judged.is_ok() {
+                    assert_eq!(validator.finish().is_ok(), core::str::from_utf8(&piece).is_ok());
                 }
             }
         }
