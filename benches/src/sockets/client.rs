@@ -117,27 +117,16 @@ fn judge(response: &str, dialect: Dialect) -> Result<(), &'static str> {
 }
 
 /// Replies with their payloads, as a user would see them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Inbox {
-    inflate: Decompress,
+    /// Begins with the first compressed message.
+    inflate: Option<Decompress>,
     payload: Vec<u8>,
     /// Of complete messages: whether it is text, and the payload.
     pub messages: Vec<(bool, Vec<u8>)>,
     /// How many Close frames came.
     pub close_count: usize,
     failure: Option<String>,
-}
-
-impl Default for Inbox {
-    fn default() -> Self {
-        Self {
-            inflate: Decompress::new(false),
-            payload: Vec::new(),
-            messages: Vec::new(),
-            close_count: 0,
-            failure: None,
-        }
-    }
 }
 
 impl Visitor for Inbox {
@@ -148,7 +137,7 @@ impl Visitor for Inbox {
     fn message(&mut self, message: Message) {
         let mut payload = std::mem::take(&mut self.payload);
         if message.is_compressed {
-            match inflate(&mut self.inflate, payload) {
+            match inflate(self.inflate.get_or_insert_with(|| Decompress::new(false)), payload) {
                 Ok(inflated) => payload = inflated,
                 Err(error) => {
                     self.failure = Some(error);
@@ -196,7 +185,7 @@ pub fn receive_until(
     inbox: &mut Inbox,
     count: usize,
 ) -> io::Result<()> {
-    let mut piece = vec![0; 64 * 1024];
+    let mut piece = [0; 16 * 1024];
     while inbox.messages.len() < count {
         let len = stream.read(&mut piece)?;
         if len == 0 {

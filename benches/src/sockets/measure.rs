@@ -103,14 +103,21 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// Opens connections, a group at a time: one by one, a busy machine would wait for itself after each.
     fn open(&self, count: usize) -> io::Result<Vec<TcpStream>> {
-        let streams = (0..count).map(|index| {
-            let mut stream = connect_from(index, self.server.address)?;
-            send_request(&mut stream, self.dialect)?;
-            receive_response(&mut stream, self.dialect)?;
-            Ok(stream)
-        });
-        streams.collect()
+        let mut streams = Vec::with_capacity(count);
+        while streams.len() < count {
+            let first = streams.len();
+            for index in first..count.min(first + GROUP_LEN) {
+                let mut stream = connect_from(index, self.server.address)?;
+                send_request(&mut stream, self.dialect)?;
+                streams.push(stream);
+            }
+            for stream in &mut streams[first..] {
+                receive_response(stream, self.dialect)?;
+            }
+        }
+        Ok(streams)
     }
 
     fn echo(&self, connection_count: usize, in_flight: u64) -> io::Result<Sample> {
@@ -174,9 +181,17 @@ impl Run<'_> {
         }
     }
 
-    fn exchange_one(&self, stream: &mut TcpStream, index: usize) -> io::Result<()> {
-        stream.write_all(self.prepared.wire.frame(index))?;
-        receive_until(stream, &mut self.dialect.counter(), &mut Inbox::default(), 1)
+    /// One message on each connection.
+    fn exchange(&self, streams: &mut [TcpStream]) -> io::Result<()> {
+        for group in streams.chunks_mut(GROUP_LEN) {
+            for (index, stream) in group.iter_mut().enumerate() {
+                stream.write_all(self.prepared.wire.frame(index))?;
+            }
+            for stream in group {
+                receive_until(stream, &mut self.dialect.counter(), &mut Inbox::default(), 1)?;
+            }
+        }
+        Ok(())
     }
 
     fn connect(&self) -> io::Result<Sample> {
@@ -201,27 +216,14 @@ impl Run<'_> {
 
     /// Step by step together, so that all servers find as much to do when they wake up.
     fn connect_group(&self) -> io::Result<()> {
-        let mut streams: Vec<_> =
-            (0..GROUP_LEN).map(|index| connect_from(index, self.server.address)).collect::<Result<_, _>>()?;
-        let mut counters: Vec<_> = (0..GROUP_LEN).map(|_| self.dialect.counter()).collect();
+        let mut streams = self.open(GROUP_LEN)?;
+        self.exchange(&mut streams)?;
         let close = client_frame(CLOSE, &1000_u16.to_be_bytes(), [1, 2, 3, 4]);
-        for stream in &mut streams {
-            send_request(stream, self.dialect)?;
-        }
-        for stream in &mut streams {
-            receive_response(stream, self.dialect)?;
-        }
-        for (index, stream) in streams.iter_mut().enumerate() {
-            stream.write_all(self.prepared.wire.frame(index))?;
-        }
-        for (stream, counter) in streams.iter_mut().zip(&mut counters) {
-            receive_until(stream, counter, &mut Inbox::default(), 1)?;
-        }
         for stream in &mut streams {
             stream.write_all(&close)?;
         }
-        for (stream, counter) in streams.iter_mut().zip(&mut counters) {
-            let mut inbox = Inbox::default();
+        for stream in &mut streams {
+            let (mut counter, mut inbox) = (self.dialect.counter(), Inbox::default());
             let mut piece = [0; 1024];
             while inbox.close_count == 0 {
                 match stream.read(&mut piece)? {
@@ -234,21 +236,20 @@ impl Run<'_> {
     }
 
     fn idle(&self) -> io::Result<Sample> {
-        let use_all = |streams: &mut [TcpStream]| -> io::Result<()> {
-            for (index, stream) in streams.iter_mut().enumerate() {
-                self.exchange_one(stream, index)?;
-            }
+        let settle = || -> io::Result<()> {
             self.server.settled_cpu_time()?;
             sleep(Duration::from_millis(100));
             Ok(())
         };
         let mut first = self.open(FIRST_COUNT)?;
-        use_all(&mut first)?;
+        self.exchange(&mut first)?;
+        settle()?;
         let before = self.server.resident_len()?;
         let start = Instant::now();
         let mut streams = self.open(self.effort.idle_count)?;
-        use_all(&mut streams)?;
+        self.exchange(&mut streams)?;
         let elapsed = start.elapsed();
+        settle()?;
         let grown = self.server.resident_len()?.saturating_sub(before);
         Ok(Sample {
             cost: grown as f64 / streams.len() as f64,
