@@ -16,5 +16,5 @@ pub mod messages;
 pub mod receive;
 mod receive_rivals;
 pub mod send;
-pub mod sockets;
 mod send_rivals;
+pub mod sockets;

@@ -194,33 +194,24 @@ impl Socket {
     /// Answers every message that is complete.
     fn echo_received(&mut self) -> Result<(), Error> {
         let deadline = Instant::now() + self.timeouts.write;
-        let mut events = self.connection.receive(&mut self.input, &mut self.output);
+        // The halves apart, so that a message can be sent while a received one is borrowed.
+        let (receiver, sender) = self.connection.halves();
+        let mut events = receiver.receive(&mut self.input);
         let mut result = Ok(());
         while let Some(event) = events.next() {
-            // An event borrows the connection, which the answer needs as well: hence the copy.
-            let (text, payload) = match event {
-                Ok(Event::Text(text)) => (true, text.as_bytes().to_vec()),
-                Ok(Event::Binary(bytes)) => (false, bytes.to_vec()),
-                // Pong and Close are answered by the codec.
-                Ok(Event::Ping(_) | Event::Pong(_) | Event::Close(_)) => continue,
-                Err(error) => {
-                    result = Err(error.into());
-                    continue;
-                }
-            };
-            let (connection, output) = events.connection();
-            if connection.close_expected() {
+            // Ping and Close want an answer, and so does an error.
+            sender.answer(&event, &mut self.output);
+            match event {
                 // This end has sent Close: what still arrives is not answered.
-                continue;
+                Ok(_) if sender.close_sent() => {}
+                Ok(Event::Text(text)) => sender.send_text(text, &mut self.output)?,
+                Ok(Event::Binary(bytes)) => sender.send_binary(bytes, &mut self.output)?,
+                Ok(Event::Ping(_) | Event::Pong(_) | Event::Close(_)) => {}
+                Err(error) => result = Err(error.into()),
             }
-            if text {
-                connection.send_text(std::str::from_utf8(&payload)?, output)?;
-            } else {
-                connection.send_binary(&payload, output)?;
-            }
-            if output.len() > MAX_OUTPUT_LEN {
-                write_all(&mut self.stream, output, deadline)?;
-                output.clear();
+            if self.output.len() > MAX_OUTPUT_LEN {
+                write_all(&mut self.stream, &self.output, deadline)?;
+                self.output.clear();
             }
         }
         let consumed_len = events.consumed_len();

@@ -6,7 +6,7 @@ use alloc::{boxed::Box, vec::Vec};
 use crate::compress::Compression;
 use crate::{
     CloseFrame, Event, FrameHeader, MaskSource, Message, OpCode, ProtocolError, Role, SendError, StreamEvent,
-    frame::MAX_CONTROL_LEN, mask::mask,
+    frame::MAX_CONTROL_LEN, mask::mask_copy,
 };
 
 /// While more than this many bytes wait in the output, Pongs are held back and only the latest is kept, so that a
@@ -185,10 +185,9 @@ impl SendHalf {
         let (bytes, len) = header.encode();
         output.reserve(len + payload.len());
         output.extend_from_slice(&bytes[..len]);
-        let start = output.len();
-        output.extend_from_slice(payload);
-        if let Some(key) = masking_key {
-            mask(&mut output[start..], key, 0);
+        match masking_key {
+            Some(key) => mask_copy(payload, key, output),
+            None => output.extend_from_slice(payload),
         }
     }
 

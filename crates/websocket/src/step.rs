@@ -5,13 +5,13 @@ use core::ops::Range;
 
 use crate::{
     CloseFrame, FrameHeader, MessageKind, OpCode, ProtocolError, ReceiveHalf, ReceiveState, Role,
-    mask::mask,
+    mask::{mask, mask_and_validate},
     receiver::{FrameInProgress, MessageInProgress},
     simd,
 };
 
-/// How much is unmasked before it is validated: small enough that the validator finds it in the first-level cache.
-const BLOCK_LEN: usize = 4096;
+/// Text up to this length is unmasked and then validated as a whole: the validator finds it in the first-level cache.
+const SHORT_TEXT_LEN: usize = 8192;
 
 /// A compressed frame may be longer than the message by what deflate adds to data that it cannot compress.
 const MAX_DEFLATE_OVERHEAD_LEN: u64 = 1024;
@@ -188,11 +188,23 @@ impl ReceiveHalf {
         let header_len = 2 + len_len + if masked { 4 } else { 0 };
         let Some((header, payload)) = rest.split_at_mut_checked(header_len) else { return Ok(None) };
         let Some(payload) = payload.get_mut(..len) else { return Ok(None) };
-        let is_ascii = match header.last_chunk::<4>() {
-            Some(&key) if masked => simd::mask_and_look(payload, key),
-            _ => false,
+        let valid = match (kind, header.last_chunk::<4>().filter(|_| masked)) {
+            (MessageKind::Binary, key) => {
+                if let Some(&key) = key {
+                    mask(payload, key, 0);
+                }
+                true
+            }
+            (MessageKind::Text, Some(&key)) if len > SHORT_TEXT_LEN => {
+                let judged = mask_and_validate(payload, key, 0, &mut self.utf8);
+                judged.and_then(|()| self.utf8.finish()).is_ok()
+            }
+            (MessageKind::Text, Some(&key)) => {
+                simd::mask_and_look(payload, key) || simdutf8::basic::from_utf8(payload).is_ok()
+            }
+            (MessageKind::Text, None) => simdutf8::basic::from_utf8(payload).is_ok(),
         };
-        if kind == MessageKind::Text && !is_ascii && simdutf8::basic::from_utf8(payload).is_err() {
+        if !valid {
             return Err(ProtocolError::InvalidUtf8);
         }
         let start = position + header_len;
@@ -396,12 +408,8 @@ impl ReceiveHalf {
                 self.utf8.validate(payload).map_err(|_| ProtocolError::InvalidUtf8)?;
             }
             (Some(key), MessageKind::Text) => {
-                let mut offset = offset;
-                for block in payload.chunks_mut(BLOCK_LEN) {
-                    mask(block, key, offset);
-                    offset += block.len();
-                    self.utf8.validate(block).map_err(|_| ProtocolError::InvalidUtf8)?;
-                }
+                mask_and_validate(payload, key, offset, &mut self.utf8)
+                    .map_err(|_| ProtocolError::InvalidUtf8)?;
             }
         }
         Ok(())

@@ -124,7 +124,7 @@ fn begun_len(piece: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::vec::Vec;
+    use alloc::{string::String, vec::Vec};
     use proptest::prelude::*;
 
     /// Position of the first byte that rules out UTF-8, by the standard library on ever longer prefixes.
@@ -202,7 +202,7 @@ mod tests {
         #[test]
         fn pieces_are_judged_like_the_whole(
             mut bytes in prop_oneof![
-                "\\PC{0,200}".prop_map(alloc::string::String::into_bytes),
+                "\\PC{0,200}".prop_map(String::into_bytes),
                 proptest::collection::vec(any::<u8>(), 0..200),
             ],
             flip in any::<Option<(proptest::sample::Index, u8)>>(),
