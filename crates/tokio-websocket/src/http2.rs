@@ -1,10 +1,10 @@
 //! The client's side of WebSockets over HTTP/2 (RFC 8441): each is one stream among others of a connection. The server's
 //! side is in [`upgrade`](crate::upgrade).
 
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, uri};
 use hyper::{client::conn::http2, ext::Protocol};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use sockeye_websocket::{Role, handshake::HandshakeError};
+use sockeye_websocket::{Role, deflate, handshake::HandshakeError};
 use std::{io, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -107,13 +107,18 @@ impl Connection {
         request.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         let offered: Vec<_> =
             request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().cloned().collect();
+        if let Some(config) = &options.deflate {
+            let offer = HeaderValue::from_str(&config.offer()).map_err(io::Error::other)?;
+            request.headers_mut().insert(header::SEC_WEBSOCKET_EXTENSIONS, offer);
+        }
         let mut sender = self.0.clone();
         let answer = timeout(HANDSHAKE_TIMEOUT, sender.send_request(request.map(|()| String::new())));
         let mut response = answer.await.map_err(|_| Error::HandshakeTimeout)?.map_err(io::Error::other)?;
         check(&response, &offered)?;
+        let deflate = agreed_deflate(response.headers(), options)?;
         let upgraded = hyper::upgrade::on(&mut response).await.map_err(io::Error::other)?;
         let (stream, received) = UpgradedStream::take_apart(upgraded, Way::Http2);
-        let socket = WebSocket::from_handshaken(stream, Role::Client, &received, options);
+        let socket = WebSocket::from_negotiated(stream, Role::Client, deflate, &received, options);
         Ok((socket, response.map(drop)))
     }
 }
@@ -133,6 +138,25 @@ fn target(url: &Uri) -> Result<Uri, Error> {
     Uri::from_parts(parts).map_err(|_| Error::Url("no host"))
 }
 
+/// What the server chose of what was offered.
+fn agreed_deflate(headers: &HeaderMap, options: &Options) -> Result<Option<deflate::Params>, HandshakeError> {
+    let extensions = headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS).iter();
+    match &options.deflate {
+        Some(config) => {
+            let texts: Result<Vec<_>, _> = extensions.map(HeaderValue::to_str).collect();
+            let texts = texts.map_err(|_| HandshakeError::InvalidHeader("Sec-WebSocket-Extensions"))?;
+            deflate::Params::from_response(texts, config)
+        }
+        None => match extensions.into_iter().next() {
+            Some(unasked) => {
+                let name = String::from_utf8_lossy(unasked.as_bytes()).into_owned();
+                Err(HandshakeError::UnofferedExtension(name))
+            }
+            None => Ok(None),
+        },
+    }
+}
+
 fn check<B>(response: &Response<B>, offered: &[HeaderValue]) -> Result<(), HandshakeError> {
     let (status, headers) = (response.status(), response.headers());
     if status.is_redirection() {
@@ -146,9 +170,6 @@ fn check<B>(response: &Response<B>, offered: &[HeaderValue]) -> Result<(), Hands
         return Err(HandshakeError::Status(status.as_u16()));
     }
     let lossy = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    if let Some(extension) = headers.get(header::SEC_WEBSOCKET_EXTENSIONS) {
-        return Err(HandshakeError::UnofferedExtension(lossy(extension)));
-    }
     let mut chosen = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
     let Some(name) = chosen.next() else { return Ok(()) };
     if chosen.next().is_some() {

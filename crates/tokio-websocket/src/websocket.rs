@@ -14,6 +14,7 @@
 
 use sockeye_websocket::{
     CloseFrame, CloseState, Connection, Event, Message, MessageKind, Prepared, Role, SendError, StreamEvent,
+    deflate,
 };
 use std::{
     future::poll_fn,
@@ -94,10 +95,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io for Whole<'_, S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// A connection on a transport whose opening handshake is done. `received` is what was read beyond it.
     pub fn from_handshaken(stream: S, role: Role, received: &[u8], options: &Options) -> Self {
-        let connection = match role {
+        Self::from_negotiated(stream, role, None, received, options)
+    }
+
+    /// The same, with the parameters of permessage-deflate if that was negotiated.
+    pub(crate) fn from_negotiated(
+        stream: S,
+        role: Role,
+        deflate: Option<deflate::Params>,
+        received: &[u8],
+        options: &Options,
+    ) -> Self {
+        let mut connection = match role {
             Role::Server => Connection::server(options.config),
             Role::Client => Connection::client(options.config),
         };
+        if let (Some(params), Some(config)) = (deflate, options.deflate) {
+            connection = connection.with_deflate(&params, &config);
+        }
         Self::from_connection(stream, connection, received, options)
     }
 

@@ -1,23 +1,41 @@
 //! What client and server agree on, and the HTTP that tells it: the same for every way to a connection.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
-use sockeye_websocket::handshake::{HandshakeError, server::UpgradeRequest};
+use sockeye_websocket::{
+    deflate,
+    handshake::{HandshakeError, server::UpgradeRequest},
+};
 
 use super::Acceptor;
+use crate::Options;
 
 /// What the client offered, and what is chosen from it.
 #[derive(Debug)]
 pub(crate) struct Agreement {
     upgrade: UpgradeRequest,
     subprotocol: Option<String>,
+    deflate: Option<deflate::Agreement>,
     headers: HeaderMap,
 }
 
 impl Agreement {
     pub(crate) fn new(upgrade: UpgradeRequest, acceptor: &Acceptor) -> Self {
-        let mut this = Self { upgrade, subprotocol: None, headers: HeaderMap::new() };
+        let mut this = Self { upgrade, subprotocol: None, deflate: None, headers: HeaderMap::new() };
         this.choose_subprotocol(&acceptor.policy.subprotocols);
+        this.choose_deflate(&acceptor.options);
         this
+    }
+
+    /// Takes the first offer of permessage-deflate that suits, if it is wanted.
+    pub(crate) fn choose_deflate(&mut self, options: &Options) {
+        let config = options.deflate.as_ref();
+        self.deflate =
+            config.and_then(|config| deflate::Agreement::from_offers(self.upgrade.extensions(), config));
+    }
+
+    /// What was agreed of permessage-deflate.
+    pub(crate) fn deflate(&self) -> Option<deflate::Params> {
+        self.deflate.as_ref().map(|agreement| agreement.params)
     }
 
     /// Chooses the first offered subprotocol that is one of `spoken`.
@@ -50,6 +68,9 @@ impl Agreement {
             headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
             headers.insert(header::SEC_WEBSOCKET_ACCEPT, value(self.upgrade.accept()));
         }
+        if let Some(deflate) = &self.deflate {
+            headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, value(&deflate.to_string()));
+        }
         if let Some(name) = &self.subprotocol {
             headers.insert(header::SEC_WEBSOCKET_PROTOCOL, value(name));
         }
@@ -57,7 +78,7 @@ impl Agreement {
     }
 }
 
-/// The value of a field that is a token or base64.
+/// The value of a field that is made of tokens, or base64.
 fn value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).expect("tokens and base64 are header values")
 }

@@ -99,13 +99,14 @@ pub(super) async fn finish<S: AsyncRead + AsyncWrite + Unpin>(
     received: &[u8],
     acceptor: &Acceptor,
 ) -> Result<WebSocket<S>, Error> {
+    let deflate = agreement.deflate();
     let head = encode_head(&agreement.into_response::<()>(StatusCode::SWITCHING_PROTOCOLS), 0);
     let writing = async {
         stream.write_all(&head).await?;
         stream.flush().await
     };
     timeout(acceptor.handshake_timeout, writing).await.map_err(|_| Error::HandshakeTimeout)??;
-    Ok(WebSocket::from_handshaken(stream, Role::Server, received, &acceptor.options))
+    Ok(WebSocket::from_negotiated(stream, Role::Server, deflate, received, &acceptor.options))
 }
 
 /// The request as the `http` crate knows it.

@@ -39,7 +39,7 @@ use http::{
 };
 use hyper::upgrade::OnUpgrade;
 use sockeye_websocket::{
-    Role,
+    Role, deflate,
     handshake::{HandshakeError, server::UpgradeRequest},
 };
 use std::{fmt, io};
@@ -100,11 +100,9 @@ impl Acceptor {
             return Err(HandshakeError::OriginNotAllowed.into());
         }
         let on_upgrade = on_upgrade.ok_or(Rejection(Reason::NotUpgradable))?;
-        Ok(Upgrade {
-            way,
-            agreement: Agreement::new(upgrade, self),
-            pending: PendingUpgrade { on_upgrade, way, options: self.options },
-        })
+        let agreement = Agreement::new(upgrade, self);
+        let pending = PendingUpgrade { on_upgrade, way, options: self.options, deflate: agreement.deflate() };
+        Ok(Upgrade { way, agreement, pending })
     }
 }
 
@@ -173,6 +171,8 @@ impl Upgrade {
 
     /// Limits and deadlines of the connection, instead of the acceptor's.
     pub fn options(mut self, options: Options) -> Self {
+        self.agreement.choose_deflate(&options);
+        self.pending.deflate = self.agreement.deflate();
         self.pending.options = options;
         self
     }
@@ -216,6 +216,7 @@ pub struct PendingUpgrade {
     on_upgrade: OnUpgrade,
     way: Way,
     options: Options,
+    deflate: Option<deflate::Params>,
 }
 
 impl PendingUpgrade {
@@ -224,10 +225,10 @@ impl PendingUpgrade {
     /// # Errors
     /// [`Error::Io`] when the connection ends first, or hyper was told to serve it without upgrades.
     pub async fn into_websocket(self) -> Result<WebSocket<UpgradedStream>, Error> {
-        let Self { on_upgrade, way, options } = self;
+        let Self { on_upgrade, way, options, deflate } = self;
         let upgraded = on_upgrade.await.map_err(io::Error::other)?;
         let (stream, received) = UpgradedStream::take_apart(upgraded, way);
-        Ok(WebSocket::from_handshaken(stream, Role::Server, &received, &options))
+        Ok(WebSocket::from_negotiated(stream, Role::Server, deflate, &received, &options))
     }
 }
 
