@@ -51,7 +51,7 @@ pub mod upgrade;
 mod wakers;
 mod websocket;
 
-pub use client::{Connector, connect};
+pub use client::{ClientStream, Connector, Proxy, ProxyError, Refusal, SocksReply, connect};
 pub use error::Error;
 pub use keepalive::Keepalive;
 pub use message_writer::MessageWriter;
@@ -64,6 +64,9 @@ pub use sockeye_websocket::{
     StreamEvent, deflate,
 };
 pub use split::{Halves, Receiver, Sender};
+/// The version of rustls whose types [`Connector::tls_roots`] and [`Connector::tls_config`] take.
+#[cfg(feature = "tls")]
+pub use tokio_rustls::rustls;
 pub use websocket::WebSocket;
 
 /// Compiles the examples of the README.

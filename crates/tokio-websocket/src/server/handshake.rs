@@ -83,12 +83,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Handshake<S> {
     /// Refuses with a status, header fields and a body of the caller's choice. `Content-Length` is added; the
     /// connection ends, for which the client has [`Options::close_timeout`](crate::Options::close_timeout).
     ///
-    /// Returns what to report: [`Error::Refused`].
+    /// Returns what to report: [`Error::Rejected`].
     pub async fn refuse<B: AsRef<[u8]>>(self, response: Response<B>) -> Error {
         let Self { mut stream, received, acceptor, .. } = self;
         drop(received);
         acceptor.refuse(&mut stream, &response).await;
-        Error::Refused(response.status())
+        Error::Rejected(response.status())
     }
 }
 
