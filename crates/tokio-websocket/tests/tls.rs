@@ -30,10 +30,10 @@ async fn connect_to<T>(
     acceptor: TlsAcceptor,
     serve: impl AsyncFnOnce(io::Result<TlsStream<TcpStream>>) -> T,
 ) -> (Result<WebSocket<ClientStream>, Error>, T) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("wss://{host}:{}/", listener.local_addr().unwrap().port());
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("wss://{host}:{}/", listener.local_addr().expect("an address").port());
     let server = async {
-        let (stream, _) = listener.accept().await.unwrap();
+        let (stream, _) = listener.accept().await.expect("a connection");
         serve(acceptor.accept(stream).await).await
     };
     let both = async { tokio::join!(connector.connect(&url), server) };
@@ -44,13 +44,14 @@ async fn connect_to<T>(
 /// The TLS error with which a client refuses a server.
 async fn refusal(connector: &Connector, host: &str, acceptor: TlsAcceptor) -> rustls::Error {
     let (connected, accepted) = connect_to(connector, host, acceptor, async |stream| stream.is_ok()).await;
-    let Err(Error::Tls(error)) = connected else { panic!("{connected:?}") };
+    let Err(Error::Tls(error)) = connected else { unreachable!("{connected:?}") };
     assert!(!accepted, "the server was told");
-    error.get_ref().unwrap().downcast_ref::<rustls::Error>().unwrap().clone()
+    let error = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    error.expect("an error of rustls").clone()
 }
 
 async fn accept_tls(stream: io::Result<TlsStream<TcpStream>>) -> WebSocket<TlsStream<TcpStream>> {
-    accept(stream.unwrap()).await.unwrap()
+    accept(stream.expect("a TLS connection")).await.expect("a WebSocket")
 }
 
 #[tokio::test]
@@ -60,24 +61,24 @@ async fn messages_go_both_ways_and_the_connection_closes_cleanly() {
     let large = "0123456789".repeat(100_000);
     let (client, server) =
         connect_to(&connector, "localhost", authority.server(&["localhost"]), accept_tls).await;
-    let (mut client, mut server) = (client.unwrap(), server);
+    let (mut client, mut server) = (client.expect("a connection"), server);
     let echo = async {
         while let Some(message) = server.receive().await {
             let message = message.unwrap();
             if message.is_data() {
-                server.send(message).await.unwrap();
+                server.send(message).await.expect("the server can write");
             }
         }
     };
     let talk = async {
         for text in ["hello", &large, ""] {
-            client.send(text).await.unwrap();
-            assert_eq!(client.receive().await.unwrap().unwrap(), Message::text(text));
+            client.send(text).await.expect("the server can write");
+            assert_eq!(client.receive().await.expect("the server can write").unwrap(), Message::text(text));
         }
-        client.close(Some(CloseFrame::new(CloseCode::NORMAL, "done"))).await.unwrap();
+        client.close(Some(CloseFrame::new(CloseCode::NORMAL, "done"))).await.expect("the server can write");
         assert!(client.receive().await.is_none());
     };
-    timeout(LIMIT, async { tokio::join!(echo, talk) }).await.unwrap();
+    timeout(LIMIT, async { tokio::join!(echo, talk) }).await.expect("the server can write");
 }
 
 #[tokio::test]
@@ -86,12 +87,15 @@ async fn stream_tells_what_it_is_made_of() {
     let connector = Connector::new().tls_roots(authority.roots());
     let acceptor = authority.server_with(&["localhost"], |_| {}, &["h2", "http/1.1"]);
     let (client, server) = connect_to(&connector, "localhost", acceptor, accept_tls).await;
-    let client = client.unwrap();
+    let client = client.expect("a connection");
     let stream = client.get_ref();
     assert!(stream.is_tls());
     assert_eq!(stream.tls().unwrap().alpn_protocol(), Some(&b"http/1.1"[..]));
     assert!(stream.tcp().nodelay().unwrap());
-    assert_eq!(stream.tcp().local_addr().unwrap(), server.get_ref().get_ref().0.peer_addr().unwrap());
+    assert_eq!(
+        stream.tcp().local_addr().expect("an address"),
+        server.get_ref().get_ref().0.peer_addr().unwrap()
+    );
     assert_eq!(server.get_ref().get_ref().1.server_name(), Some("localhost"));
     assert_eq!(server.get_ref().get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
 }
@@ -102,7 +106,7 @@ async fn address_is_a_name_that_certificates_can_have() {
     let connector = Connector::new().tls_roots(authority.roots());
     let (client, server) =
         connect_to(&connector, "127.0.0.1", authority.server(&["127.0.0.1"]), accept_tls).await;
-    client.unwrap();
+    client.expect("a connection");
     // RFC 6066 §3: "Literal IPv4 and IPv6 addresses are not permitted in "HostName"."
     assert_eq!(server.get_ref().get_ref().1.server_name(), None);
     let error = refusal(&connector, "127.0.0.1", authority.server(&["localhost"])).await;
@@ -180,7 +184,7 @@ async fn configuration_of_the_caller_is_used() {
     let connector = Connector::new().tls_config(Arc::new(config));
     let acceptor = authority.server_with(&["localhost"], |_| {}, &["h2", "http/1.1"]);
     let (client, _server) = connect_to(&connector, "localhost", acceptor, accept_tls).await;
-    let client = client.unwrap();
+    let client = client.expect("a connection");
     let session = client.get_ref().tls().unwrap();
     assert_eq!(session.protocol_version(), Some(rustls::ProtocolVersion::TLSv1_2));
     assert_eq!(session.alpn_protocol(), Some(&b"http/1.1"[..]));
@@ -201,17 +205,18 @@ async fn server_that_speaks_no_tls_is_a_tls_error() {
     let connector = Connector::new().tls_roots(authority.roots());
     let answers: [&[u8]; 3] = [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"", b"\x16\x03\x03\xFF\xFF"];
     for answer in answers {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("wss://{}/", listener.local_addr().unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("wss://{}/", listener.local_addr().expect("an address"));
         let server = async {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let _ = stream.read(&mut [0; 4096]).await.unwrap();
-            stream.write_all(answer).await.unwrap();
-            stream.shutdown().await.unwrap();
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let _ = stream.read(&mut [0; 4096]).await.expect("the server can write");
+            stream.write_all(answer).await.expect("the server can write");
+            stream.shutdown().await.expect("the server can write");
             stream
         };
-        let (connected, _stream) =
-            timeout(LIMIT, async { tokio::join!(connector.connect(&url), server) }).await.unwrap();
+        let (connected, _stream) = timeout(LIMIT, async { tokio::join!(connector.connect(&url), server) })
+            .await
+            .expect("the server can write");
         assert!(matches!(connected, Err(Error::Tls(_))), "{}: {connected:?}", answer.escape_ascii());
     }
 }
@@ -223,15 +228,15 @@ async fn cut_off(bytes: &[u8], close_notify: bool) -> WebSocket<ClientStream> {
     let (client, mut server) =
         connect_to(&connector, "localhost", authority.server(&["localhost"]), accept_tls).await;
     let stream = server.get_mut();
-    stream.write_all(bytes).await.unwrap();
-    stream.flush().await.unwrap();
+    stream.write_all(bytes).await.expect("the server can write");
+    stream.flush().await.expect("the server can write");
     if close_notify {
-        stream.shutdown().await.unwrap();
+        stream.shutdown().await.expect("the server can write");
     } else {
         let (tcp, _) = stream.get_mut();
-        tcp.shutdown().await.unwrap();
+        tcp.shutdown().await.expect("the server can write");
     }
-    client.unwrap()
+    client.expect("a connection")
 }
 
 #[tokio::test]
@@ -240,8 +245,8 @@ async fn connection_cut_inside_a_message_is_an_error() {
     bytes.extend(frame_with(Role::Client, false, OpCode::Text, b"half a mess"));
     for close_notify in [false, true] {
         let mut client = cut_off(&bytes, close_notify).await;
-        assert_eq!(client.receive().await.unwrap().unwrap(), Message::text("whole"));
-        let end = timeout(LIMIT, client.receive()).await.unwrap();
+        assert_eq!(client.receive().await.expect("the server can write").unwrap(), Message::text("whole"));
+        let end = timeout(LIMIT, client.receive()).await.expect("the server can write");
         assert!(matches!(end, Some(Err(_))), "close_notify {close_notify}: {end:?}");
     }
 }
@@ -249,8 +254,8 @@ async fn connection_cut_inside_a_message_is_an_error() {
 #[tokio::test]
 async fn connection_cut_without_close_notify_is_an_error_even_between_messages() {
     let mut client = cut_off(&frame(Role::Client, OpCode::Text, b"whole"), false).await;
-    assert_eq!(client.receive().await.unwrap().unwrap(), Message::text("whole"));
-    let end = timeout(LIMIT, client.receive()).await.unwrap();
+    assert_eq!(client.receive().await.expect("the server can write").unwrap(), Message::text("whole"));
+    let end = timeout(LIMIT, client.receive()).await.expect("the server can write");
     assert!(
         matches!(&end, Some(Err(Error::Io(error))) if error.kind() == io::ErrorKind::UnexpectedEof),
         "{end:?}"
@@ -263,19 +268,20 @@ async fn closing_sends_close_notify() {
     let connector = Connector::new().tls_roots(authority.roots());
     let (client, mut server) =
         connect_to(&connector, "localhost", authority.server(&["localhost"]), accept_tls).await;
-    let mut client = client.unwrap();
+    let mut client = client.expect("a connection");
     let serve = async {
         // The whole connection, raw: the Close frame, then an end that TLS vouches for.
         let stream = server.get_mut();
         let mut received = [0; 8];
-        stream.read_exact(&mut received).await.unwrap();
+        stream.read_exact(&mut received).await.expect("the server can write");
         assert_eq!(received[0], 0x88);
-        stream.write_all(&support::close_frame(Role::Client, 1000)).await.unwrap();
-        stream.shutdown().await.unwrap();
+        stream.write_all(&support::close_frame(Role::Client, 1000)).await.expect("the server can write");
+        stream.shutdown().await.expect("the server can write");
         stream.read_to_end(&mut Vec::new()).await
     };
     let close = client.close(Some(CloseFrame::new(CloseCode::NORMAL, "")));
-    let (closed, end) = timeout(LIMIT, async { tokio::join!(close, serve) }).await.unwrap();
+    let (closed, end) =
+        timeout(LIMIT, async { tokio::join!(close, serve) }).await.expect("the server can write");
     closed.unwrap();
     assert_eq!(end.expect("no truncation"), 0);
 }
@@ -285,7 +291,7 @@ async fn silent_tls_server_meets_the_deadline() {
     let (listener, url) = listen().await;
     let connector = Connector::new().handshake_timeout(Duration::from_millis(100));
     let (connected, (mut stream, _)) =
-        tokio::join!(connector.connect(&url), async { listener.accept().await.unwrap() });
+        tokio::join!(connector.connect(&url), async { listener.accept().await.expect("a connection") });
     assert!(matches!(connected, Err(Error::HandshakeTimeout)), "{connected:?}");
     let mut hello = Vec::new();
     timeout(LIMIT, stream.read_to_end(&mut hello)).await.expect("the client closed").unwrap();
@@ -293,8 +299,8 @@ async fn silent_tls_server_meets_the_deadline() {
 }
 
 async fn listen() -> (TcpListener, String) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address: SocketAddr = listener.local_addr().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address: SocketAddr = listener.local_addr().expect("an address");
     (listener, format!("wss://{address}/"))
 }
 
@@ -306,7 +312,7 @@ async fn server_that_is_gone_during_the_opening_handshake_is_an_error() {
         connect_to(&connector, "localhost", authority.server(&["localhost"]), async |stream| {
             let mut stream = stream.unwrap();
             support::read_head(&mut stream).await;
-            stream.write_all(b"HTTP/1.1 101 Swi").await.unwrap();
+            stream.write_all(b"HTTP/1.1 101 Swi").await.expect("the server can write");
         })
         .await;
     assert!(matches!(&connected, Err(Error::Io(_))), "no close_notify: {connected:?}");
@@ -324,15 +330,16 @@ async fn own_tls_stream_can_be_given_to_handshake() {
     let (server, client) = tcp_pair().await;
     let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
     let client = async {
-        let stream = connector.connect("localhost".try_into().unwrap(), client).await.unwrap();
-        Connector::new().handshake(stream, "wss://localhost/").await.unwrap().0
+        let stream =
+            connector.connect("localhost".try_into().unwrap(), client).await.expect("the server can write");
+        Connector::new().handshake(stream, "wss://localhost/").await.expect("the server can write").0
     };
     let server = async {
-        let stream = acceptor.accept(server).await.unwrap();
-        Acceptor::new().options(Options::default()).accept(stream).await.unwrap()
+        let stream = acceptor.accept(server).await.expect("the server can write");
+        Acceptor::new().options(Options::default()).accept(stream).await.expect("the server can write")
     };
     let (mut client, mut server) =
         timeout(LIMIT, async { tokio::join!(client, server) }).await.expect("no dead-lock");
-    client.send("hello").await.unwrap();
-    assert_eq!(server.receive().await.unwrap().unwrap(), Message::text("hello"));
+    client.send("hello").await.expect("the server can write");
+    assert_eq!(server.receive().await.expect("the server can write").unwrap(), Message::text("hello"));
 }

@@ -37,12 +37,9 @@ impl HeadDecoder {
 
     /// Finds the empty line, with bare line feeds as well (RFC 9112 §2.2).
     fn find_end(&mut self, input: &[u8]) -> Option<usize> {
-        // The end may have begun in the last three bytes that were searched.
-        let start = self.searched_len.saturating_sub(3);
-        self.searched_len = input.len();
-        let unsearched = input.get(start..)?;
-        let ends =
-            unsearched.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| start + at);
+        let start = std::mem::replace(&mut self.searched_len, input.len());
+        let unsearched = input.get(start..)?.iter().enumerate();
+        let ends = unsearched.filter(|(_, byte)| **byte == b'\n').map(|(at, _)| start + at);
         let mut ends = ends.filter(|at| input[..*at].ends_with(b"\n\r") || input[..*at].ends_with(b"\n"));
         ends.next().map(|at| at + 1)
     }

@@ -81,7 +81,7 @@ impl ClientStream {
     }
 
     /// Whether the bytes travel in TLS to the server (`wss://`), or at least to the proxy.
-    pub const fn is_tls(&self) -> bool {
+    pub fn is_tls(&self) -> bool {
         match &self.0 {
             Inner::Tcp(_) => false,
             #[cfg(feature = "tls")]
@@ -130,22 +130,22 @@ macro_rules! delegate {
 }
 
 impl AsyncRead for ClientStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        #[cfg(feature = "tls")]
-        if let Inner::ReadAhead(ahead) = &mut self.0
-            && !ahead.bytes.is_empty()
-        {
-            let len = ahead.bytes.len().min(buf.remaining());
-            buf.put_slice(&ahead.bytes.split_to(len));
-            return Poll::Ready(Ok(()));
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().0 {
+            Inner::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            #[cfg(feature = "tls")]
+            Inner::ReadAhead(ahead) if ahead.bytes.is_empty() => {
+                Pin::new(&mut ahead.stream).poll_read(cx, buf)
+            }
+            #[cfg(feature = "tls")]
+            Inner::ReadAhead(ahead) => {
+                let len = ahead.bytes.len().min(buf.remaining());
+                buf.put_slice(&ahead.bytes.split_to(len));
+                Poll::Ready(Ok(()))
+            }
+            #[cfg(feature = "tls")]
+            Inner::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, buf),
         }
-        let this = &mut *self;
-        let this = Pin::new(this);
-        delegate!(this, stream => stream.poll_read(cx, buf))
     }
 }
 

@@ -125,7 +125,8 @@ mod tests {
     #[test]
     fn clones_share_one_configuration() {
         let trust = Trust::roots(RootCertStore::empty());
-        assert!(Arc::ptr_eq(&trust.client_config().unwrap(), &trust.clone().client_config().unwrap()));
+        let [one, other] = [trust.clone(), trust].map(|trust| trust.client_config().unwrap());
+        assert!(Arc::ptr_eq(&one, &other));
     }
 
     #[test]

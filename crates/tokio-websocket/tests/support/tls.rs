@@ -1,4 +1,5 @@
 //! Certificates made for one test, and servers that show them.
+#![allow(dead_code, reason = "every test binary uses a part of it")]
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use sockeye_tokio_websocket::rustls::{
