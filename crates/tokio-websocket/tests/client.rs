@@ -285,16 +285,16 @@ where
     let (connector, url) = attempt(port);
     let tasks = tokio::runtime::Handle::current().metrics();
     for count in 1..1000 {
-        let accepted = async { listener.accept().await.expect("a connection").0 };
-        let connecting = poll_times(connector.connect(&url), count);
-        let server = async { tokio::spawn(serve(accepted.await)) };
-        let (connected, server) =
-            timeout(LIMIT, async { tokio::join!(connecting, server) }).await.expect("in time");
-        let done = connected.is_some();
-        if let Some(connected) = connected {
-            connected.expect("a connection");
-        }
-        timeout(LIMIT, server).await.expect("the server sees the end").expect("no panic");
+        let connecting = async {
+            let connected = poll_times(connector.connect(&url), count).await;
+            connected.map(|connected| drop(connected.expect("a connection"))).is_some()
+        };
+        let server = async {
+            let (stream, _) = listener.accept().await.expect("a connection");
+            tokio::spawn(serve(stream)).await.expect("no panic");
+        };
+        let both = async { tokio::join!(connecting, server) };
+        let (done, ()) = timeout(LIMIT, both).await.expect("the server sees the end");
         assert_eq!(tasks.num_alive_tasks(), 0, "after {count} polls");
         if done {
             return count;

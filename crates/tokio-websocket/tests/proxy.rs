@@ -256,8 +256,8 @@ mod socks {
     /// What the client makes of a proxy that says all of this, and ends its half.
     async fn answered(connector: fn(SocketAddr) -> Connector, answer: &[u8]) -> Connected {
         let (connected, ()) = through(connector, "ws://server.invalid/", async |mut stream| {
-            stream.write_all(answer).await.unwrap();
-            stream.shutdown().await.unwrap();
+            stream.write_all(answer).await.expect("the proxy can write");
+            stream.shutdown().await.expect("the proxy can end its half");
             drain(stream).await;
         })
         .await;
