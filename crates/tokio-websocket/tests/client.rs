@@ -224,7 +224,8 @@ async fn server_that_never_answers_meets_the_deadline_and_its_socket_is_closed()
     let (listener, port) = listen().await;
     let connector = Connector::new().handshake_timeout(Duration::from_millis(100));
     let url = format!("ws://127.0.0.1:{port}/");
-    let (result, accepted) = tokio::join!(connector.connect(&url), listener.accept());
+    let both = async { tokio::join!(connector.connect(&url), listener.accept()) };
+    let (result, accepted) = timeout(LIMIT, both).await.expect("the deadline of the connector");
     assert!(matches!(result, Err(Error::HandshakeTimeout)), "{result:?}");
     let mut stream = accepted.unwrap().0;
     timeout(LIMIT, stream.read_to_end(&mut Vec::new())).await.expect("the socket is closed").unwrap();

@@ -10,7 +10,7 @@ use sockeye_tokio_websocket::{
     codec::OpCode,
     rustls::{self, CertificateError, ClientConfig, RootCertStore, crypto::ring},
 };
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 use support::{frame, frame_with, tcp_pair};
 use tls::{Authority, expired};
 use tokio::{
@@ -288,20 +288,16 @@ async fn closing_sends_close_notify() {
 
 #[tokio::test]
 async fn silent_tls_server_meets_the_deadline() {
-    let (listener, url) = listen().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("wss://{}/", listener.local_addr().unwrap());
     let connector = Connector::new().handshake_timeout(Duration::from_millis(100));
-    let (connected, (mut stream, _)) =
-        tokio::join!(connector.connect(&url), async { listener.accept().await.expect("a connection") });
+    let both = async { tokio::join!(connector.connect(&url), listener.accept()) };
+    let (connected, accepted) = timeout(LIMIT, both).await.expect("the deadline of the connector");
+    let mut stream = accepted.unwrap().0;
     assert!(matches!(connected, Err(Error::HandshakeTimeout)), "{connected:?}");
     let mut hello = Vec::new();
     timeout(LIMIT, stream.read_to_end(&mut hello)).await.expect("the client closed").unwrap();
     assert_eq!(hello[0], 22, "a TLS handshake record");
-}
-
-async fn listen() -> (TcpListener, String) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let address: SocketAddr = listener.local_addr().expect("an address");
-    (listener, format!("wss://{address}/"))
 }
 
 #[tokio::test]

@@ -242,6 +242,9 @@ impl Connector {
             }
             request = request.subprotocol(name);
         }
+        if let Some(config) = self.options.deflate {
+            request = request.deflate(config);
+        }
         for (name, value) in self.headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("host")) {
             request = request.header(name, value);
         }
@@ -267,7 +270,9 @@ impl Connector {
             let decoded = decoder.decode(request, &input).map_err(|error| self.judge(error, &input))?;
             if let Some((response, len)) = decoded {
                 input.advance(len);
-                let socket = WebSocket::from_handshaken(stream, Role::Client, &input, &self.options);
+                let deflate = response.deflate;
+                let socket =
+                    WebSocket::from_negotiated(stream, Role::Client, deflate, &input, &self.options);
                 return Ok((socket, response));
             }
             input.reserve(1024);
