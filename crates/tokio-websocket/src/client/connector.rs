@@ -271,8 +271,7 @@ impl Connector {
             if let Some((response, len)) = decoded {
                 input.advance(len);
                 let deflate = response.deflate;
-                let socket =
-                    WebSocket::from_negotiated(stream, Role::Client, deflate, &input, &self.options);
+                let socket = WebSocket::from_negotiated(stream, Role::Client, deflate, &input, &self.options);
                 return Ok((socket, response));
             }
             input.reserve(1024);
