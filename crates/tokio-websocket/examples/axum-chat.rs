@@ -49,7 +49,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sockeye_tokio_websocket::{Connector, Error, codec::handshake::HandshakeError, connect};
+    use sockeye_tokio_websocket::{Connector, Error, connect};
 
     async fn serve() -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -80,6 +80,6 @@ mod tests {
     async fn page_of_another_site_is_refused() {
         let connector = Connector::new().header("Origin", "https://evil.example");
         let result = connector.connect(&serve().await).await;
-        assert!(matches!(result, Err(Error::Handshake(HandshakeError::Status(403)))), "{result:?}");
+        assert!(matches!(&result, Err(Error::Refused(refusal)) if refusal.status == 403), "{result:?}");
     }
 }

@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use crate::{
-    Error, Options, WebSocket,
+    Error, Options, Refusal, WebSocket,
     upgrade::{UpgradedStream, Way},
 };
 
@@ -93,8 +93,8 @@ impl Connection {
     /// subprotocol was chosen.
     ///
     /// # Errors
-    /// [`Error::Url`] for a URL of another kind. [`Error::Io`] when the connection fails. [`Error::Handshake`] when the
-    /// server refuses, or chooses what was not offered. [`Error::HandshakeTimeout`] when it does not answer within 10 s.
+    /// [`Error::Url`] for a URL of another kind. [`Error::Io`] when the connection fails. [`Error::Refused`] when the
+    /// server refuses, [`Error::Handshake`] when it redirects or chooses what was not offered. [`Error::HandshakeTimeout`] when it does not answer within 10 s.
     pub async fn connect(
         &self,
         mut request: Request<()>,
@@ -157,29 +157,30 @@ fn agreed_deflate(headers: &HeaderMap, options: &Options) -> Result<Option<defla
     }
 }
 
-fn check<B>(response: &Response<B>, offered: &[HeaderValue]) -> Result<(), HandshakeError> {
+fn check<B>(response: &Response<B>, offered: &[HeaderValue]) -> Result<(), Error> {
     let (status, headers) = (response.status(), response.headers());
     if status.is_redirection() {
         let location = headers.get(header::LOCATION);
-        return Err(HandshakeError::Redirect {
+        return Err(Error::Handshake(HandshakeError::Redirect {
             status: status.as_u16(),
             location: location.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
-        });
+        }));
     }
     if status != StatusCode::OK {
-        return Err(HandshakeError::Status(status.as_u16()));
+        let fields = headers.iter().map(|(name, value)| (name.as_str().into(), value.as_bytes().into()));
+        return Err(Error::Refused(Box::new(Refusal { status: status.as_u16(), headers: fields.collect() })));
     }
     let lossy = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let mut chosen = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
     let Some(name) = chosen.next() else { return Ok(()) };
     if chosen.next().is_some() {
-        return Err(HandshakeError::InvalidHeader("Sec-WebSocket-Protocol"));
+        return Err(HandshakeError::InvalidHeader("Sec-WebSocket-Protocol").into());
     }
     let mut names =
         offered.iter().flat_map(|value| value.as_bytes().split(|b| *b == b',')).map(<[u8]>::trim_ascii);
     if names.any(|offered| offered == name.as_bytes()) {
         Ok(())
     } else {
-        Err(HandshakeError::UnofferedSubprotocol(lossy(name)))
+        Err(HandshakeError::UnofferedSubprotocol(lossy(name)).into())
     }
 }

@@ -6,7 +6,7 @@ use axum::{Extension, Router, body::Body, response::Response, routing::any};
 use http::{HeaderValue, Request, StatusCode, header};
 use sockeye_tokio_websocket::{
     Acceptor, Connector, Error, Message, Options, Role,
-    codec::{OpCode, handshake::HandshakeError},
+    codec::OpCode,
     upgrade::WebSocketUpgrade,
 };
 use std::net::SocketAddr;
@@ -98,7 +98,7 @@ async fn acceptor_of_the_extension_is_the_policy() {
     let (_, response) = connector.connect(&url).await.unwrap();
     assert_eq!(response.subprotocol.as_deref(), Some("v0"));
     let result = Connector::new().header("Origin", "https://evil.example").connect(&url).await;
-    assert!(matches!(result, Err(Error::Handshake(HandshakeError::Status(403)))), "{result:?}");
+    assert!(matches!(&result, Err(Error::Refused(refusal)) if refusal.status == 403), "{result:?}");
 }
 
 #[tokio::test]

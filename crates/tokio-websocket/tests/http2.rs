@@ -387,7 +387,6 @@ mod client {
         let connection = open(address).await;
         let location = Some("wss://b.example/".to_owned());
         for (path, expected) in [
-            ("/missing", HandshakeError::Status(404)),
             ("/elsewhere", HandshakeError::Redirect { status: 307, location }),
             ("/forged", HandshakeError::UnofferedSubprotocol("unoffered".into())),
             ("/extended", HandshakeError::UnofferedExtension("permessage-deflate".into())),
@@ -397,9 +396,11 @@ mod client {
                 other => panic!("{path}: {other:?}"),
             }
         }
+        let missing = connect(&connection, address, "/missing").await;
+        assert!(matches!(&missing, Err(Error::Refused(refusal)) if refusal.status == 404), "{missing:?}");
         let foreign = Request::get(format!("ws://{address}/")).header("origin", "https://evil.example");
         let result = connection.connect(foreign.body(()).unwrap(), &Options::default()).await;
-        assert!(matches!(result, Err(Error::Handshake(HandshakeError::Status(403)))), "{result:?}");
+        assert!(matches!(&result, Err(Error::Refused(refusal)) if refusal.status == 403), "{result:?}");
     }
 
     #[tokio::test]
