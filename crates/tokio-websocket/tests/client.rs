@@ -74,7 +74,7 @@ fn switching(accept: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn plain_stream_can_be_taken_apart() {
+async fn plain_stream_shows_its_connection() {
     let (listener, port) = listen().await;
     let url = format!("ws://127.0.0.1:{port}/");
     let (client, server) =
@@ -88,6 +88,14 @@ async fn plain_stream_can_be_taken_apart() {
     assert!(stream.tcp().nodelay().unwrap());
     let address = stream.tcp().local_addr().unwrap();
     assert_eq!(address, server.get_ref().peer_addr().unwrap());
+}
+
+#[tokio::test]
+async fn tcp_stream_goes_in_and_comes_out_again() {
+    let (ours, _theirs) = support::tcp_pair().await;
+    let address = ours.local_addr().unwrap();
+    let stream = ClientStream::from(ours);
+    assert_eq!(stream.into_tcp().unwrap().local_addr().unwrap(), address);
 }
 
 #[tokio::test]

@@ -4,10 +4,9 @@
 pub(crate) mod http;
 
 use sockeye::{Config, DisconnectReason, Io, Server, Socket};
-use sockeye_tokio_websocket::{Message, WebSocket, connect};
+use sockeye_tokio_websocket::{ClientStream, Message, WebSocket, connect};
 use std::{fmt::Display, future::Future, net::SocketAddr, time::Duration};
 use tokio::{
-    net::TcpStream,
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     task::JoinHandle,
     time::{sleep, timeout},
@@ -120,7 +119,7 @@ impl Lines {
 
 /// A client over WebSocket: Engine.IO packets as text.
 pub(crate) struct Ws {
-    pub(crate) socket: WebSocket<TcpStream>,
+    pub(crate) socket: WebSocket<ClientStream>,
 }
 
 impl Ws {

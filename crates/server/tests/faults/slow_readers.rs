@@ -32,7 +32,7 @@ async fn stuck(server: &TestServer) -> Ws {
     let stream = socket.connect(server.addr).await.unwrap();
     let connector = sockeye_tokio_websocket::Connector::new();
     let url = format!("ws://{}{WEBSOCKET}", server.addr);
-    let (socket, _) = connector.handshake(stream, &url).await.unwrap();
+    let (socket, _) = connector.handshake(stream.into(), &url).await.unwrap();
     let mut ws = Ws { socket };
     ws.next().await;
     let id = ws.connect("").await;

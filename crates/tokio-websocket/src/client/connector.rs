@@ -210,7 +210,7 @@ impl Connector {
         };
         let (stream, received) = match tunnel {
             Some(tunnel) => tunnel,
-            None => (ClientStream::from_tcp(target.endpoint.connect().await?), BytesMut::new()),
+            None => (ClientStream::from(target.endpoint.connect().await?), BytesMut::new()),
         };
         #[cfg(feature = "tls")]
         if target.tls {

@@ -37,10 +37,6 @@ struct ReadAhead {
 }
 
 impl ClientStream {
-    pub(super) const fn from_tcp(stream: TcpStream) -> Self {
-        Self(Inner::Tcp(stream))
-    }
-
     #[cfg(feature = "tls")]
     pub(super) fn from_tls(stream: TlsStream<Self>) -> Self {
         Self(Inner::Tls(Box::new(stream)))
@@ -99,6 +95,14 @@ impl ClientStream {
             Inner::Tls(stream) => Some(stream.get_ref().1),
             Inner::Tcp(_) | Inner::ReadAhead(_) => None,
         }
+    }
+}
+
+/// A TCP connection that the caller opened, to have one type for it and those of
+/// [`Connector::connect`](crate::Connector::connect).
+impl From<TcpStream> for ClientStream {
+    fn from(stream: TcpStream) -> Self {
+        Self(Inner::Tcp(stream))
     }
 }
 

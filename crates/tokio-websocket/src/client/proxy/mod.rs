@@ -145,7 +145,7 @@ impl Proxy {
         #[cfg(feature = "tls")] trust: &super::tls::Trust,
     ) -> Result<Option<(ClientStream, BytesMut)>, ProxyError> {
         let Some(server) = self.server_for(target) else { return Ok(None) };
-        let mut stream = ClientStream::from_tcp(server.endpoint.connect().await?);
+        let mut stream = ClientStream::from(server.endpoint.connect().await?);
         #[cfg(feature = "tls")]
         if server.scheme == Scheme::Https {
             stream = trust.connect(stream, &server.endpoint.host).await.map_err(ProxyError::Tls)?;
