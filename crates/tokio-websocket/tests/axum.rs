@@ -5,9 +5,7 @@ mod support;
 use axum::{Extension, Router, body::Body, response::Response, routing::any};
 use http::{HeaderValue, Request, StatusCode, header};
 use sockeye_tokio_websocket::{
-    Acceptor, Connector, Error, Message, Options, Role,
-    codec::OpCode,
-    upgrade::WebSocketUpgrade,
+    Acceptor, Connector, Error, Message, Options, Role, codec::OpCode, upgrade::WebSocketUpgrade,
 };
 use std::net::SocketAddr;
 use support::{Peer, close_frame, frame, read_head};
