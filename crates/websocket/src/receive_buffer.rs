@@ -68,6 +68,12 @@ impl ReceiveBuffer {
     /// tells: a driver that has more to do before it waits may put off its writes.
     #[inline]
     pub fn has_frame(&self) -> bool {
+        if let Some(frame) = &self.half.frame {
+            // Its header is consumed: what is here is payload, and may look like anything.
+            return frame.fin
+                && frame.opcode != OpCode::Continuation
+                && frame.payload_len <= self.unconsumed_len();
+        }
         match self.input.get(self.consumed_len..) {
             Some(rest @ [first, ..]) => match FrameHeader::decode(rest) {
                 // A fragment alone is no event.
