@@ -17,7 +17,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
-    time::{Sleep, sleep},
+    time::{Instant, Sleep, sleep},
 };
 
 use crate::{
@@ -50,10 +50,13 @@ pub(crate) trait Io {
     /// Whether Close was sent.
     fn close_sent(&self) -> bool;
 
-    /// Whether messages were queued since the last call.
-    fn take_active(&mut self) -> bool;
+    /// When the last message was queued since the last call.
+    fn take_active(&mut self) -> Option<Instant>;
 
-    /// Nothing can be sent any more.
+    /// Whether the peer took a part of what waits since the last call.
+    fn take_taken(&mut self) -> bool;
+
+    /// Nothing can be sent any more, and what waits is given up.
     fn end(&mut self);
 }
 
@@ -72,6 +75,9 @@ enum Phase {
     Lingering,
     Ended,
 }
+
+/// Of a frame that misses more than this, the payload is data (§5.5).
+const MAX_CONTROL_LEN: usize = 125;
 
 /// What is looked for in the input.
 #[derive(Debug, Clone, Copy)]
@@ -187,16 +193,27 @@ impl Inbound {
             ready!(self.poll_end(cx, io));
             return Poll::Ready(self.failure.take().map(|error| Err(*error)));
         }
-        if self.timers.is_some() && self.poll_timers(cx, io).is_ready() {
-            return self.end_with(io, Error::KeepaliveTimeout);
-        }
+        let due = if self.timers.is_some() { self.poll_timers(cx, io) } else { None };
         // A peer that does not read may still send: a pending write does not keep us from reading.
         let written = io.poll_write(cx);
         if io.close_sent() && self.poll_deadline(cx).is_ready() {
-            let error = self.failure.take().map_or(Error::CloseTimeout, |error| *error);
-            return self.end_with(io, error);
+            return self.end_with(io, Error::CloseTimeout);
         }
+        let within_message = self.buffer.missing_len() > MAX_CONTROL_LEN;
         let read = self.poll_read(cx, io.read());
+        if let Some(timers) = &mut self.timers {
+            if within_message && matches!(read, Poll::Ready(Ok(1..))) {
+                // Until the frame ends the peer can send neither a Pong nor another message.
+                timers.message();
+            } else if let Some(due) = due
+                && (read.is_pending() || timers.is_too_late())
+            {
+                self.give_up(io, due);
+                if read.is_pending() {
+                    return self.poll_more(cx, io);
+                }
+            }
+        }
         if let Poll::Ready(Err(error)) = written
             && !matches!(read, Poll::Ready(Ok(1..)))
         {
@@ -218,7 +235,9 @@ impl Inbound {
         }
     }
 
+    /// The connection is over; what began its end is told rather than how it went.
     fn end_with(&mut self, io: &mut impl Io, error: Error) -> Poll<Option<Result<(), Error>>> {
+        let error = self.failure.take().map_or(error, |failure| *failure);
         self.phase = Phase::Ended;
         self.deadline = None;
         self.timers = None;
@@ -226,27 +245,56 @@ impl Inbound {
         Poll::Ready(Some(Err(error)))
     }
 
-    /// Does what is due; ready when the peer has to be given up.
-    fn poll_timers(&mut self, cx: &mut Context<'_>, io: &mut impl Io) -> Poll<()> {
-        let Some(timers) = &mut self.timers else { return Poll::Pending };
+    /// Sends the Pings that are due; returns what else is.
+    fn poll_timers(&mut self, cx: &mut Context<'_>, io: &mut impl Io) -> Option<Due> {
+        let timers = self.timers.as_mut()?;
         if io.close_sent() {
             // The closing handshake has a deadline of its own.
             self.timers = None;
-            return Poll::Pending;
+            return None;
         }
-        if io.take_active() {
-            timers.sent();
+        if let Some(at) = io.take_active() {
+            timers.sent(at);
+        }
+        if io.take_taken() {
+            // It is at work on what precedes our Ping.
+            timers.message();
         }
         loop {
-            match ready!(timers.poll(cx)) {
-                Due::Ping(nonce) => io.ping(&nonce),
-                Due::Dead => return Poll::Ready(()),
-                Due::Idle => {
-                    io.start_close(&CloseFrame::new(CloseCode::GOING_AWAY, "idle"));
-                    self.failure = Some(Box::new(Error::IdleTimeout));
-                    return Poll::Pending;
-                }
+            match timers.poll(cx) {
+                Poll::Ready(Due::Ping(nonce)) => io.ping(&nonce),
+                Poll::Ready(due) => return Some(due),
+                Poll::Pending => return None,
             }
+        }
+    }
+
+    /// Begins the end of a connection whose peer is dead or idle.
+    fn give_up(&mut self, io: &mut impl Io, due: Due) {
+        if due == Due::Idle {
+            io.start_close(&CloseFrame::new(CloseCode::GOING_AWAY, "idle"));
+            self.failure = Some(Box::new(Error::IdleTimeout));
+        } else {
+            self.failure = Some(Box::new(Error::KeepaliveTimeout));
+            self.phase = Phase::Ended;
+        }
+    }
+
+    /// For a caller who does not read because the peer does not: keeps the timers meanwhile. Ready when it has
+    /// to be given up.
+    pub(crate) fn poll_stalled(&mut self, cx: &mut Context<'_>, io: &mut impl Io) -> Poll<()> {
+        let Some(timers) = &mut self.timers else { return Poll::Pending };
+        timers.stalled();
+        let Some(due) = self.poll_timers(cx, io) else { return Poll::Pending };
+        self.give_up(io, due);
+        Poll::Ready(())
+    }
+
+    /// Reading goes on.
+    #[inline]
+    pub(crate) fn resume(&mut self) {
+        if let Some(timers) = &mut self.timers {
+            timers.resume();
         }
     }
 
@@ -303,6 +351,7 @@ impl Inbound {
         *self.buffer.buffer() = BytesMut::new();
         self.deadline = None;
         self.timers = None;
+        io.end();
         Poll::Ready(())
     }
 

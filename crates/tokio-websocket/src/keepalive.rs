@@ -14,8 +14,8 @@ pub struct Keepalive {
     /// After how long a silence of the peer it is asked for a sign of life. Default 20 s, below the minute after
     /// which common proxies drop a silent connection.
     pub interval: Duration,
-    /// How long it may take to answer: with the Pong to this very Ping, or with a message. Default 20 s; then the
-    /// connection is dropped.
+    /// How long it may take to answer: with the Pong to this very Ping, with a message, or with more of one that has
+    /// begun, for within a frame there can be no Pong. While it takes what precedes the Ping, the time does not run. Default 20 s; then the connection is dropped.
     pub timeout: Duration,
 }
 
@@ -65,6 +65,10 @@ pub(crate) struct Timers {
     /// Whether a sign of life came, or a message went, since the timers were looked at.
     alive: bool,
     active: bool,
+    /// How many reads brought something after a deadline had passed.
+    late_count: u32,
+    /// Whether nothing is read because the peer does not read.
+    stalled: bool,
     sleep: Pin<Box<Sleep>>,
 }
 
@@ -82,6 +86,8 @@ impl Timers {
             active_at: now,
             alive: false,
             active: false,
+            late_count: 0,
+            stalled: false,
             sleep: Box::pin(sleep_until(now)),
         };
         let next = timers.next_deadline();
@@ -89,7 +95,7 @@ impl Timers {
         Some(Box::new(timers))
     }
 
-    /// A message came.
+    /// A message came, or more of one went either way.
     #[inline]
     pub(crate) const fn message(&mut self) {
         self.alive = true;
@@ -105,12 +111,31 @@ impl Timers {
         };
     }
 
-    /// Messages were sent.
-    pub(crate) const fn sent(&mut self) {
-        self.active = true;
+    /// A message was sent.
+    pub(crate) fn sent(&mut self, at: Instant) {
+        self.active_at = self.active_at.max(at);
     }
 
-    /// Waits for the next deadline that comes due.
+    /// Nothing is read until the peer reads.
+    pub(crate) const fn stalled(&mut self) {
+        // What it may have answered until now lies in the transport.
+        self.alive |= !self.stalled;
+        self.stalled = true;
+    }
+
+    /// Something was read although a deadline has passed: it may have come before, while nobody received. Tells
+    /// whether that is over.
+    pub(crate) const fn is_too_late(&mut self) -> bool {
+        self.late_count += 1;
+        self.late_count > MAX_LATE_COUNT
+    }
+
+    /// Reading goes on.
+    pub(crate) const fn resume(&mut self) {
+        self.stalled = false;
+    }
+
+    /// Waits for the next deadline that comes due. [`Due::Dead`] and [`Due::Idle`] stay due.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Due> {
         if self.alive || self.active {
             let now = Instant::now();
@@ -129,6 +154,7 @@ impl Timers {
                 self.sleep.as_mut().reset(next);
             }
             if self.sleep.as_mut().poll(cx).is_pending() {
+                self.late_count = 0;
                 return Poll::Pending;
             }
             let now = Instant::now();
@@ -144,8 +170,6 @@ impl Timers {
 
     fn due(&mut self, now: Instant) -> Option<Due> {
         if self.idle_deadline().is_some_and(|deadline| deadline <= now) {
-            // It is told once; the closing handshake has a deadline of its own.
-            self.idle_timeout = None;
             return Some(Due::Idle);
         }
         if self.keepalive_deadline().is_none_or(|deadline| deadline > now) {
@@ -178,10 +202,16 @@ impl Timers {
     }
 
     fn next_deadline(&self) -> Instant {
-        let far = self.since + FAR;
-        self.keepalive_deadline().unwrap_or(far).min(self.idle_deadline().unwrap_or(far))
+        match (self.keepalive_deadline(), self.idle_deadline()) {
+            (Some(keepalive), Some(idle)) => keepalive.min(idle),
+            (deadline, None) | (None, deadline) => deadline.unwrap_or(self.since + FAR),
+        }
     }
 }
+
+/// How many reads may bring something after a deadline before it counts: more than transports hold, so that whoever
+/// received late finds the answer that had come in time, and a flood does not put the end off for ever.
+const MAX_LATE_COUNT: u32 = 256;
 
 /// Longer than any connection lives.
 const FAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);

@@ -9,9 +9,9 @@ use std::{
     pin::Pin,
     task::{Context, Poll, ready},
 };
-use tokio::io::AsyncWrite;
+use tokio::{io::AsyncWrite, time::Instant};
 
-use crate::output::Output;
+use crate::{Options, output::Output};
 
 #[derive(Debug)]
 pub(crate) struct Outbound {
@@ -19,14 +19,29 @@ pub(crate) struct Outbound {
     output: Output,
     /// Whether the transport took bytes that it may still hold.
     unflushed: bool,
-    /// Whether a message was queued since [`take_active`](Self::take_active) asked.
-    active: bool,
+    /// Whether the connection ended before everything was written.
+    cut_off: bool,
+    /// Whether the transport took a part of what waits, since [`take_taken`](Self::take_taken) asked.
+    taken: bool,
+    /// Whether anyone wants to know when messages are sent.
+    watched: bool,
+    /// When the last message was queued since [`take_active`](Self::take_active) asked.
+    active_at: Option<Instant>,
     max_output_len: usize,
 }
 
 impl Outbound {
-    pub(crate) fn new(codec: SendHalf, max_output_len: usize) -> Self {
-        Self { codec, output: Output::default(), unflushed: false, active: false, max_output_len }
+    pub(crate) fn new(codec: SendHalf, options: &Options) -> Self {
+        Self {
+            codec,
+            output: Output::default(),
+            unflushed: false,
+            cut_off: false,
+            taken: false,
+            watched: options.idle_timeout.is_some(),
+            active_at: None,
+            max_output_len: options.max_output_len,
+        }
     }
 
     /// Bytes that wait.
@@ -44,9 +59,21 @@ impl Outbound {
         self.codec.close_sent()
     }
 
-    /// Whether messages were queued since the last call.
-    pub(crate) const fn take_active(&mut self) -> bool {
-        std::mem::replace(&mut self.active, false)
+    /// When the last message was queued since the last call.
+    pub(crate) const fn take_active(&mut self) -> Option<Instant> {
+        self.active_at.take()
+    }
+
+    /// Whether the transport, which does not take all at once, took a part since the last call: the peer reads.
+    pub(crate) const fn take_taken(&mut self) -> bool {
+        std::mem::replace(&mut self.taken, false)
+    }
+
+    #[inline]
+    fn note_message(&mut self) {
+        if self.watched {
+            self.active_at = Some(Instant::now());
+        }
     }
 
     /// Writes and flushes what waits.
@@ -56,9 +83,15 @@ impl Outbound {
         stream: &mut S,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.cut_off {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
         loop {
             self.unflushed |= !self.output.is_empty();
-            ready!(self.output.poll_write(stream, cx))?;
+            let len = self.output.len();
+            let poll = self.output.poll_write(stream, cx);
+            self.taken |= poll.is_pending() && self.output.len() < len;
+            ready!(poll)?;
             if !self.codec.holds_pong() {
                 break;
             }
@@ -76,9 +109,12 @@ impl Outbound {
         self.codec.answer(received, self.output.tail());
     }
 
-    /// Refuses to send any more.
+    /// Refuses to send any more and gives up what waits: nobody must wait for a peer that never reads it.
     pub(crate) fn end(&mut self) {
         self.codec.end();
+        self.cut_off |= !self.output.is_empty();
+        self.output = Output::default();
+        self.unflushed = false;
     }
 
     /// Queues a message, by reference if it is large and this is the server.
@@ -95,7 +131,7 @@ impl Outbound {
         if self.codec.role() == Role::Client || self.codec.compresses(payload.len()) {
             return self.queue_borrowed(kind, payload);
         }
-        self.active = true;
+        self.note_message();
         self.codec.send_header(kind, payload.len(), self.output.tail())?;
         self.output.push(payload);
         Ok(())
@@ -104,13 +140,13 @@ impl Outbound {
     /// Queues a message that is copied.
     #[inline]
     pub(crate) fn queue_borrowed(&mut self, kind: MessageKind, payload: &[u8]) -> Result<(), SendError> {
-        self.active = true;
+        self.note_message();
         self.codec.send_data(kind, payload, self.output.tail())
     }
 
     pub(crate) fn queue_prepared(&mut self, message: &Prepared) -> Result<(), SendError> {
         let frame = self.codec.send_prepared(message)?;
-        self.active = true;
+        self.note_message();
         self.output.push(frame);
         Ok(())
     }
@@ -120,12 +156,12 @@ impl Outbound {
         kind: MessageKind,
         payload: &[u8],
     ) -> Result<(), SendError> {
-        self.active = true;
+        self.note_message();
         self.codec.send_first_fragment(kind, payload, self.output.tail())
     }
 
     pub(crate) fn queue_next_fragment(&mut self, payload: &[u8], fin: bool) -> Result<(), SendError> {
-        self.active = true;
+        self.note_message();
         self.codec.send_next_fragment(payload, fin, self.output.tail())
     }
 

@@ -8,9 +8,9 @@
 //! └───────────────────┘    └──────────────────────┘    └─────────────────┘
 //!  reading half               held within one poll
 //! ```
-//! Receiving shares nothing with sending but the output, for Pongs and the closing handshake. Neither task ever blocks
-//! for it: whoever finds it in use by the other, which is within a poll, is polled again. So a sender that waits for a
-//! peer which does not read never keeps the receiver from receiving.
+//! Receiving shares nothing with sending but the output, for Pongs and the closing handshake. Whoever finds it in use
+//! by the other, which is within a poll, is polled again; only what ends a half waits that poll out. So a sender that
+//! waits for a peer which does not read never keeps the receiver from receiving.
 
 use futures_core::Stream;
 use futures_sink::Sink;
@@ -22,12 +22,15 @@ use std::{
     io,
     pin::Pin,
     sync::{
-        Arc, Mutex, MutexGuard, TryLockError,
+        Arc, Mutex, MutexGuard, PoisonError, TryLockError,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, ready},
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf},
+    time::Instant,
+};
 
 use crate::{
     Error, WebSocket,
@@ -71,7 +74,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         let shared = Arc::new(Shared { writer: Mutex::new(writer), close_sent });
         let receiver = Receiver {
             inbound: self.inbound,
-            apart: Apart { read, shared: Arc::clone(&shared), owed: None },
+            apart: Apart { read, shared: Arc::clone(&shared), owed: Owed::default() },
         };
         (Sender { shared, unqueued: None }, receiver)
     }
@@ -79,7 +82,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
 #[derive(Debug)]
 struct Shared<W> {
-    /// Held within a poll only, and never waited for.
+    /// Held within a poll only.
     writer: Mutex<Writer<W>>,
     close_sent: AtomicBool,
 }
@@ -100,6 +103,11 @@ impl<W> Shared<W> {
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => None,
         }
+    }
+
+    /// The output, as soon as the other half is done with its poll.
+    fn lock(&self) -> MutexGuard<'_, Writer<W>> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The output; pending, to be polled again at once, while the other half uses it.
@@ -124,26 +132,21 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
 }
 
 /// What the receiver could not queue because the sender used the output.
-#[derive(Debug)]
-enum Owed {
+#[derive(Debug, Default)]
+struct Owed {
     /// Only the latest Ping needs a Pong (§5.5.3).
-    Pong(Box<[u8]>),
-    Ping(Box<[u8]>),
-    Close(CloseFrame),
-    /// The peer's Close, or what it did wrong.
-    LastClose(Result<Option<CloseFrame>, ProtocolError>),
-    End,
+    pong: Option<Box<[u8]>>,
+    ping: Option<Box<[u8]>>,
 }
 
 impl Owed {
-    fn pay(self, outbound: &mut Outbound) {
-        match self {
-            Self::Pong(payload) => outbound.answer(&Ok(Event::Ping(&payload))),
+    fn pay(&mut self, outbound: &mut Outbound) {
+        if let Some(payload) = self.pong.take() {
+            outbound.answer(&Ok(Event::Ping(&payload)));
+        }
+        if let Some(payload) = self.ping.take() {
             // After a Close nothing is owed any more.
-            Self::Ping(payload) => _ = outbound.queue_ping(&payload),
-            Self::Close(frame) => _ = outbound.queue_close(Some(&frame)),
-            Self::LastClose(received) => outbound.answer(&received.map(Event::Close)),
-            Self::End => outbound.end(),
+            let _ = outbound.queue_ping(&payload);
         }
     }
 }
@@ -153,30 +156,24 @@ impl Owed {
 struct Apart<R, W> {
     read: R,
     shared: Arc<Shared<W>>,
-    owed: Option<Owed>,
+    owed: Owed,
 }
 
-impl<R, W: AsyncWrite + Unpin> Apart<R, W> {
-    /// Queues what is owed, now or when the output is free.
-    fn owe(&mut self, owed: Owed) {
-        let last = matches!(owed, Owed::Close(_) | Owed::LastClose(_) | Owed::End);
-        // What ends the connection is not replaced by what comes later.
-        if last || !matches!(self.owed, Some(Owed::Close(_) | Owed::LastClose(_) | Owed::End)) {
-            self.owed = Some(owed);
-        }
-        if last {
-            self.shared.close_sent.store(true, Ordering::Release);
-        }
-        let shared = Arc::clone(&self.shared);
-        if let Some(mut writer) = shared.try_lock() {
-            self.pay(&mut writer);
+impl<R, W> Apart<R, W> {
+    /// Pays if the output is free, else later.
+    fn try_pay(&mut self) {
+        if let Some(mut writer) = self.shared.try_lock() {
+            self.owed.pay(&mut writer.outbound);
         }
     }
 
-    fn pay(&mut self, writer: &mut Writer<W>) {
-        if let Some(owed) = self.owed.take() {
-            owed.pay(&mut writer.outbound);
-        }
+    /// Queues a Close. That happens once, and the receiver may be dropped right after it: so this waits for the
+    /// output.
+    fn close_with(&mut self, queue: impl FnOnce(&mut Outbound)) {
+        let mut writer = self.shared.lock();
+        self.owed.pay(&mut writer.outbound);
+        queue(&mut writer.outbound);
+        self.shared.close_sent.store(true, Ordering::Release);
     }
 }
 
@@ -188,11 +185,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Io for Apart<R, W> {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let shared = Arc::clone(&self.shared);
-        let mut writer = ready!(shared.poll_lock(cx));
-        self.pay(&mut writer);
-        // That the sender starts the closing handshake concerns us, for the deadline.
+        let mut writer = ready!(self.shared.poll_lock(cx));
+        self.owed.pay(&mut writer.outbound);
         let poll = writer.poll_write(Half::Receive, cx);
+        // That the sender starts the closing handshake concerns us, for the deadline.
         writer.wakers.polled(Half::Receive, cx.waker(), true);
         poll
     }
@@ -204,32 +200,46 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Io for Apart<R, W> {
 
     fn answer(&mut self, received: &Result<Event<'_>, ProtocolError>) {
         match received {
-            Ok(Event::Ping(payload)) => self.owe(Owed::Pong((*payload).into())),
-            Ok(Event::Close(frame)) => self.owe(Owed::LastClose(Ok(frame.clone()))),
-            Err(error) => self.owe(Owed::LastClose(Err(*error))),
+            Ok(Event::Ping(payload)) => {
+                self.owed.pong = Some((*payload).into());
+                self.try_pay();
+            }
+            Ok(Event::Close(_)) | Err(_) => self.close_with(|outbound| outbound.answer(received)),
             Ok(_) => {}
         }
     }
 
     fn ping(&mut self, payload: &[u8]) {
-        self.owe(Owed::Ping(payload.into()));
+        self.owed.ping = Some(payload.into());
+        self.try_pay();
     }
 
     fn start_close(&mut self, frame: &CloseFrame) {
-        self.owe(Owed::Close(frame.clone()));
+        self.close_with(|outbound| _ = outbound.queue_close(Some(frame)));
     }
 
     fn close_sent(&self) -> bool {
         self.shared.close_sent.load(Ordering::Acquire)
     }
 
-    fn take_active(&mut self) -> bool {
-        // What is in use is active.
-        self.shared.try_lock().is_none_or(|mut writer| writer.outbound.take_active())
+    fn take_active(&mut self) -> Option<Instant> {
+        match self.shared.try_lock() {
+            Some(mut writer) => writer.outbound.take_active(),
+            // What is in use is active.
+            None => Some(Instant::now()),
+        }
+    }
+
+    fn take_taken(&mut self) -> bool {
+        self.shared.try_lock().is_some_and(|mut writer| writer.outbound.take_taken())
     }
 
     fn end(&mut self) {
-        self.owe(Owed::End);
+        let mut writer = self.shared.lock();
+        writer.outbound.end();
+        self.shared.close_sent.store(true, Ordering::Release);
+        // What it waits for will not happen any more.
+        writer.wakers.wake(Half::Send);
     }
 }
 
@@ -407,6 +417,19 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
         // From now on it keeps a deadline.
         writer.wakers.wake(Half::Receive);
         Poll::Ready(Ok(()))
+    }
+}
+
+impl<W> Drop for Sender<W> {
+    fn drop(&mut self) {
+        let mut writer = self.shared.lock();
+        if let Some(message) = self.unqueued.take() {
+            let _ = writer.outbound.queue(&message);
+        }
+        if writer.outbound.len() > 0 {
+            // From now on only the receiver writes.
+            writer.wakers.wake(Half::Receive);
+        }
     }
 }
 

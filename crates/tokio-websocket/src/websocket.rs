@@ -22,7 +22,10 @@ use std::{
     pin::Pin,
     task::{Context, Poll, ready},
 };
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
+};
 
 use crate::{
     Error, Options, Replies,
@@ -83,8 +86,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io for Whole<'_, S> {
         self.outbound.close_sent()
     }
 
-    fn take_active(&mut self) -> bool {
+    fn take_active(&mut self) -> Option<Instant> {
         self.outbound.take_active()
+    }
+
+    fn take_taken(&mut self) -> bool {
+        self.outbound.take_taken()
     }
 
     fn end(&mut self) {
@@ -123,7 +130,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         Self {
             stream,
             inbound: Inbound::new(receiver, received, options),
-            outbound: Outbound::new(sender, options.max_output_len),
+            outbound: Outbound::new(sender, options),
             wakers: Wakers::default(),
         }
     }
@@ -184,7 +191,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// As [`receive`](Self::receive).
     #[inline]
     pub async fn receive_borrowed(&mut self) -> Option<Result<(Event<'_>, Replies<'_>), Error>> {
-        match poll_fn(|cx| self.poll_drained_advance(cx, Wanted::Messages)).await? {
+        match poll_fn(|cx| self.poll_drained_advance(cx)).await? {
             Ok(()) => {
                 let event = self.inbound.buffer().event()?;
                 Some(Ok((event, Replies::new(&mut self.outbound))))
@@ -205,7 +212,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// # Errors
     /// As [`receive`](Self::receive).
     pub async fn receive_chunk(&mut self) -> Option<Result<StreamEvent<'_>, Error>> {
-        match poll_fn(|cx| self.poll_drained_advance(cx, Wanted::Chunks)).await? {
+        match poll_fn(|cx| self.poll_advance(Half::Receive, cx, Wanted::Chunks)).await? {
             Ok(()) => self.inbound.buffer().chunk().map(Ok),
             Err(error) => Some(Err(error)),
         }
@@ -234,16 +241,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
-    fn poll_drained_advance(
-        &mut self,
-        cx: &mut Context<'_>,
-        wanted: Wanted,
-    ) -> Poll<Option<Result<(), Error>>> {
-        if self.outbound.is_full() {
+    fn poll_drained_advance(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<(), Error>>> {
+        // After a Close there are no more replies, and going on is what keeps its deadline.
+        if self.outbound.is_full() && !self.outbound.close_sent() {
             // What goes wrong with the transport is told by the next read, after what the peer sent before.
-            let _ = ready!(self.poll_write(Half::Receive, cx));
+            if self.poll_write(Half::Receive, cx).is_pending() {
+                let mut io = Whole { stream: &mut self.stream, outbound: &mut self.outbound };
+                ready!(self.inbound.poll_stalled(cx, &mut io));
+            }
+            self.inbound.resume();
         }
-        self.poll_advance(Half::Receive, cx, wanted)
+        self.poll_advance(Half::Receive, cx, Wanted::Messages)
     }
 
     #[inline]

@@ -7,11 +7,12 @@ use sockeye_tokio_websocket::{
 };
 use std::{
     io,
-    pin::Pin,
-    task::{Context, Poll},
+    pin::{Pin, pin},
+    task::{Context, Poll, Waker},
+    time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex},
     net::{TcpListener, TcpStream},
 };
 
@@ -283,4 +284,43 @@ pub(crate) fn messages(sender: Role, wire: &[u8]) -> Vec<Message> {
     }
     assert!(input.is_empty(), "half a frame is left behind");
     messages
+}
+
+/// The frames in `wire`, which `sender` sent: FIN, opcode and payload. Half a frame at the end is a failure.
+pub(crate) fn sent_frames(sender: Role, mut wire: &[u8]) -> Vec<(bool, OpCode, Vec<u8>)> {
+    let mut frames = Vec::new();
+    while !wire.is_empty() {
+        let fin = wire[0] & 0x80 != 0;
+        let (opcode, payload, len) = decode_frame(sender, wire).expect("a whole frame");
+        frames.push((fin, opcode, payload));
+        wire = &wire[len..];
+    }
+    frames
+}
+
+/// A WebSocket of `role` over a transport that holds `len` bytes per direction, and its raw peer.
+pub(crate) fn duplex_socket(
+    role: Role,
+    len: usize,
+    options: &Options,
+) -> (WebSocket<DuplexStream>, Peer<DuplexStream>) {
+    let (ours, theirs) = duplex(len);
+    (WebSocket::from_handshaken(ours, role, &[], options), Peer::new(theirs, role))
+}
+
+/// Awaits what must not take for ever.
+pub(crate) async fn in_time<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), future).await.expect("no dead-lock")
+}
+
+/// Polls a future once and drops it.
+pub(crate) fn poll_once<F: Future>(future: F) -> Poll<F::Output> {
+    pin!(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Deadlines need a runtime, even if none is met.
+pub(crate) fn in_runtime<T>(test: impl FnOnce() -> T) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let _guard = runtime.enter();
+    test()
 }
