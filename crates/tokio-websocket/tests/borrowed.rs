@@ -166,8 +166,8 @@ async fn stuck(
     let (mut socket, mut peer) = duplex_socket(role, 1000, options);
     for _ in 0..20 {
         peer.send(OpCode::Binary, &[0; 500]).await;
-        let (event, mut replies) = socket.receive_borrowed().await.unwrap().unwrap();
-        replies.echo(&event).unwrap();
+        let (event, mut replies) = socket.receive_borrowed().await.expect("open").expect("correct");
+        replies.echo(&event).expect("open");
         if socket.queued_len() >= options.max_output_len {
             return (socket, peer);
         }

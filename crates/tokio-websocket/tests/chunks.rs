@@ -54,7 +54,7 @@ type Piece = (MessageKind, Vec<u8>, bool);
 async fn chunk<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocket<S>) -> Piece {
     match socket.receive_chunk().await.expect("the connection is open").expect("the peer is correct") {
         StreamEvent::Chunk(Chunk { kind, payload, fin }) => (kind, payload.to_vec(), fin),
-        other => panic!("{other:?} is no chunk"),
+        other => unreachable!("{other:?} is no chunk"),
     }
 }
 

@@ -14,8 +14,8 @@ fn socket(role: Role, wire: Vec<u8>) -> WebSocket<Scripted> {
 
 /// Receives one message and sends it back; how many writes there were since the start.
 async fn echo_one(socket: &mut WebSocket<Scripted>) -> usize {
-    let message = socket.receive().await.unwrap().unwrap();
-    socket.send(message).await.unwrap();
+    let message = socket.receive().await.expect("open").expect("correct");
+    socket.send(message).await.expect("open");
     socket.get_ref().write_count
 }
 

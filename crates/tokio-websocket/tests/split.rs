@@ -296,20 +296,20 @@ where
         for i in 0..COUNT {
             let message = Message::binary(i.to_be_bytes().to_vec());
             match (by_sink, i % 50) {
-                (true, 0) => SinkExt::send(&mut sender, message).await.unwrap(),
-                (true, _) => SinkExt::feed(&mut sender, message).await.unwrap(),
-                (false, 0) => sender.send(message).await.unwrap(),
-                (false, _) => sender.feed(message).await.unwrap(),
+                (true, 0) => SinkExt::send(&mut sender, message).await.expect("the connection is open"),
+                (true, _) => SinkExt::feed(&mut sender, message).await.expect("the connection is open"),
+                (false, 0) => sender.send(message).await.expect("the connection is open"),
+                (false, _) => sender.feed(message).await.expect("the connection is open"),
             }
         }
-        sender.flush().await.unwrap();
+        sender.flush().await.expect("the connection is open");
         sender
     });
     for i in 0..COUNT {
         let message = receiver.receive().await.expect("open").expect("correct");
         assert_eq!(message.payload(), i.to_be_bytes(), "nothing is lost, doubled or out of order");
     }
-    drop((sending.await.unwrap(), receiver));
+    drop((sending.await.expect("the connection is open"), receiver));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

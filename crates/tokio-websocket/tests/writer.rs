@@ -56,7 +56,7 @@ async fn message_of_one_piece_or_none_is_one_frame() {
         let mut socket = socket(role, vec![], 1 << 20);
         socket.start_message(MessageKind::Text).unwrap().finish_with(b"all").await.unwrap();
         socket.start_message(MessageKind::Binary).unwrap().finish().await.unwrap();
-        drop(socket.start_message(MessageKind::Binary).unwrap());
+        let _writer = socket.start_message(MessageKind::Binary).unwrap();
         socket.send("after a writer that wrote nothing").await.unwrap();
         assert_eq!(
             sent_frames(role, &socket.get_ref().written)[..2],
@@ -72,7 +72,6 @@ async fn unfinished_message_is_continued_and_nothing_else_is_sent_before() {
         let mut socket = socket(role, vec![], 1 << 20);
         let mut writer = socket.start_message(MessageKind::Text).unwrap();
         writer.write(b"begun").await.unwrap();
-        drop(writer);
         assert!(is_unfinished(&socket.send("other").await));
         assert!(is_unfinished(&socket.feed(Message::binary(vec![0; 10_000])).await));
         assert!(is_unfinished(&socket.queue(&Message::text("other"))));
@@ -85,7 +84,6 @@ async fn unfinished_message_is_continued_and_nothing_else_is_sent_before() {
         let mut writer = socket.continue_message().unwrap();
         writer.write(b" and").await.unwrap();
         writer.flush().await.unwrap();
-        drop(writer);
         socket.continue_message().unwrap().finish_with(b" done").await.unwrap();
         assert!(matches!(socket.continue_message(), Err(Error::Send(SendError::NoMessageToContinue))));
         socket.send("next").await.unwrap();
@@ -145,7 +143,6 @@ async fn pieces_leave_when_too_much_is_queued_and_the_writer_waits_for_a_peer_th
         writer.write(&[1; 600]).await.unwrap();
         writer.write(&[2; 600]).await.unwrap();
         assert!(poll_once(writer.write(&[3; 600])).is_pending());
-        drop(writer);
         assert!(socket.queued_len() < 1300, "the third piece is not queued");
         socket.get_mut().write_room = usize::MAX;
         let mut writer = socket.continue_message().unwrap();
