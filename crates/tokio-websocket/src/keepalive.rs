@@ -14,8 +14,9 @@ pub struct Keepalive {
     /// After how long a silence of the peer it is asked for a sign of life. Default 20 s, below the minute after
     /// which common proxies drop a silent connection.
     pub interval: Duration,
-    /// How long it may take to answer: with the Pong to this very Ping, with a message, or with more of one that has
-    /// begun, for within a frame there can be no Pong. While it takes what precedes the Ping, the time does not run. Default 20 s; then the connection is dropped.
+    /// How long it may take to answer: with the Pong to this very Ping, with a message, or with more of a frame under
+    /// way, within which there can be no Pong. Anew whenever it takes a part of what precedes the Ping. Default 20 s;
+    /// then the connection is dropped.
     pub timeout: Duration,
 }
 

@@ -7,7 +7,8 @@ use crate::Keepalive;
 
 /// Limits and deadlines of a connection.
 ///
-/// Deadlines are kept while the application receives.
+/// Deadlines are kept while the application receives. One that passed while it did not is judged by what has arrived
+/// meanwhile.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// Limits on what is received.
@@ -26,8 +27,8 @@ pub struct Options {
     /// means. Without an answer [`receive`](crate::WebSocket::receive) ends with
     /// [`Error::KeepaliveTimeout`](crate::Error::KeepaliveTimeout).
     pub keepalive: Option<Keepalive>,
-    /// How long a connection may go without a message in either direction; Pings and Pongs are none. Default
-    /// unlimited. Then the connection is closed with code 1001, and [`receive`](crate::WebSocket::receive) ends with
+    /// How long a connection may go without a message in either direction, or more of a long one; Pings and Pongs are
+    /// none. Default unlimited. Then the connection is closed with code 1001, and [`receive`](crate::WebSocket::receive) ends with
     /// [`Error::IdleTimeout`](crate::Error::IdleTimeout).
     pub idle_timeout: Option<Duration>,
 }

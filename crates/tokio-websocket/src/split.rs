@@ -309,7 +309,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Receiver<R, W> {
 
 /// The sending half of a connection, see [`WebSocket::split`].
 ///
-/// When it is dropped, what it queued still leaves when the receiver waits, and the connection stays open.
+/// When it is dropped, what it queued still leaves when the receiver waits, and the connection stays open. When the
+/// receiver has ended the connection, what was not written fails with [`Error::Io`]: nobody waits for a dead peer.
 #[derive(Debug)]
 pub struct Sender<W> {
     shared: Arc<Shared<W>>,

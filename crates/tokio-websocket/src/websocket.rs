@@ -101,6 +101,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io for Whole<'_, S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// A connection on a transport whose opening handshake is done. `received` is what was read beyond it.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with time, when [`Options::keepalive`] or [`Options::idle_timeout`] is set.
     pub fn from_handshaken(stream: S, role: Role, received: &[u8], options: &Options) -> Self {
         Self::from_negotiated(stream, role, None, received, options)
     }
@@ -183,7 +186,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// ```
     ///
     /// While more than [`Options::max_output_len`] bytes of replies are queued, this waits until they are written: a
-    /// peer that does not read is not listened to either.
+    /// peer that does not read is not listened to either. Deadlines are kept meanwhile.
     ///
     /// Cancel safe: when the future is dropped, nothing is lost.
     ///
