@@ -152,12 +152,14 @@ async fn one_side_that_does_not_compress_leaves_messages_as_they_are() {
 
 #[tokio::test]
 async fn offers_are_answered_and_bad_ones_declined_without_an_error() {
+    /// What is offered, and which parameters the answer must tell; `None` when nothing is agreed.
+    type Case = (deflate::Config, &'static [&'static str], Option<&'static [&'static str]>);
     let context = deflate::Config {
         own_context_takeover: true,
         peer_context_takeover: true,
         ..deflate::Config::default()
     };
-    let cases: [(deflate::Config, &[&str], Option<&[&str]>); 8] = [
+    let cases: [Case; 8] = [
         (context, &["permessage-deflate"], Some(&[])),
         (
             deflate::Config::default(),

@@ -209,6 +209,22 @@ fn message_of_a_dropped_feed_is_not_queued() {
     });
 }
 
+#[test]
+fn message_leaves_at_once_although_half_a_message_that_looks_like_one_is_here() {
+    in_runtime(|| {
+        for role in ROLES {
+            // What is here of the payload is a whole frame itself; after unmasking, if there was a mask.
+            let inner = frame(role, OpCode::Binary, b"inner");
+            let outer = frame(role, OpCode::Binary, &[&inner[..], &[0; 20]].concat());
+            let transport = Scripted::new(outer[..outer.len() - 20].to_vec());
+            let mut socket = socket(transport, role, &Options::default());
+            assert!(poll_once(socket.receive()).is_pending());
+            assert!(matches!(poll_once(socket.send("hello")), Poll::Ready(Ok(()))));
+            assert_eq!(messages(role, &socket.get_ref().written), [Message::text("hello")]);
+        }
+    });
+}
+
 fn any_message(receiver: Role) -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         (0usize..3000).prop_map(move |len| frame(receiver, OpCode::Binary, &vec![1; len])),

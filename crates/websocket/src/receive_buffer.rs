@@ -3,7 +3,8 @@
 use bytes::{Buf, BytesMut};
 
 use crate::{
-    Event, Message, OpCode, ProtocolError, ReceiveHalf, StreamEvent, frame::FrameHeader, step::Received,
+    Event, Message, OpCode, ProtocolError, ReceiveHalf, ReceiveState, StreamEvent, frame::FrameHeader,
+    step::Received,
 };
 
 /// A [`ReceiveHalf`] together with the bytes that it has not consumed: for drivers that look for the next event at
@@ -68,14 +69,16 @@ impl ReceiveBuffer {
     /// tells: a driver that has more to do before it waits may put off its writes.
     #[inline]
     pub fn has_frame(&self) -> bool {
-        if let Some(frame) = &self.half.frame {
-            // Its header is consumed: what is here is payload, and may look like anything.
-            return frame.fin
-                && frame.opcode != OpCode::Continuation
-                && frame.payload_len <= self.unconsumed_len();
+        if self.half.state != ReceiveState::Open {
+            return false;
         }
-        match self.input.get(self.consumed_len..) {
-            Some(rest @ [first, ..]) => match FrameHeader::decode(rest) {
+        match (&self.half.frame, self.input.get(self.consumed_len..)) {
+            // In front is payload, whatever it looks like.
+            (Some(frame), Some(rest)) => {
+                let ends_event = frame.opcode.is_control() || (frame.fin && !self.half.chunked);
+                ends_event && frame.payload_len <= rest.len()
+            }
+            (None, Some(rest @ [first, ..])) => match FrameHeader::decode(rest) {
                 // A fragment alone is no event.
                 Ok(Some((header, header_len))) => {
                     (first & 0x80 != 0 && header.opcode != OpCode::Continuation)

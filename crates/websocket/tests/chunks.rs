@@ -191,6 +191,48 @@ fn piece_of_a_text_asked_for_as_an_event_is_bytes() {
 }
 
 #[test]
+fn payload_that_looks_like_a_frame_is_none() {
+    // Half of a message, whose payload is a whole Ping of a client; and half of a Ping.
+    for (header, payload) in [
+        (b"\x82\x90\0\0\0\0", &b"\x89\x80\0\0\0\0"[..]),
+        (b"\x89\x90\0\0\0\0", b"\x89\x80\0\0\0\0"),
+        (b"\x82\x90\0\0\0\0", b"\xFF\xFF\xFF\xFF"),
+    ] {
+        let (receiver, _) = Connection::server(Config::default()).split();
+        let mut receiver = ReceiveBuffer::new(receiver);
+        receiver.buffer().extend_from_slice(header);
+        receiver.buffer().extend_from_slice(payload);
+        assert_eq!(receiver.advance(), Ok(false));
+        assert!(!receiver.has_frame(), "{payload:?}");
+        receiver.buffer().extend_from_slice(&[7; 16][payload.len()..]);
+        assert!(receiver.has_frame(), "the rest has come");
+        assert_eq!(receiver.advance(), Ok(true));
+    }
+}
+
+#[test]
+fn rest_of_a_message_that_is_passed_over_is_no_event() {
+    let (receiver, _) = Connection::server(Config::default()).split();
+    let mut receiver = ReceiveBuffer::new(receiver);
+    receiver.buffer().extend_from_slice(b"\x82\x84\0\0\0\0ab");
+    assert_eq!(receiver.advance_chunk(), Ok(true));
+    receiver.buffer().extend_from_slice(b"cd");
+    assert!(!receiver.has_frame());
+    assert_eq!(receiver.advance(), Ok(false));
+}
+
+#[test]
+fn after_a_close_there_is_no_frame() {
+    let (receiver, _) = Connection::server(Config::default()).split();
+    let mut receiver = ReceiveBuffer::new(receiver);
+    receiver.buffer().extend_from_slice(b"\x88\x80\0\0\0\0\x82\x80\0\0\0\0");
+    assert!(receiver.has_frame());
+    assert_eq!(receiver.advance(), Ok(true));
+    assert!(!receiver.has_frame(), "§5.5.1: what follows a Close is ignored");
+    assert_eq!(receiver.advance(), Ok(false));
+}
+
+#[test]
 fn halves_apart_do_what_they_do_together() {
     let mut wire = Vec::new();
     let mut client = client();
