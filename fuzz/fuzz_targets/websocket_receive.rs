@@ -20,5 +20,5 @@ fuzz_target!(|data: &[u8]| {
     };
     let (pieces, wire) = rest.split_at(usize::from(cut_count % 16).min(rest.len()));
     let pieces: Vec<usize> = pieces.iter().map(|&len| usize::from(len)).collect();
-    assert_received(role, config, close_sent, wire, &pieces);
+    assert_received(role, config, close_sent, wire, &pieces, choices >> 4);
 });

@@ -4,7 +4,10 @@
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use sockeye_fuzz::websocket::{KEY, WireFrame, assert_received, connection};
+use sockeye_fuzz::{
+    websocket::{KEY, assert_received, connection},
+    wire::{Frame, encode_all, filled},
+};
 use sockeye_websocket::{
     CloseCode, CloseFrame, Config, FrameHeader, Message, MessageKind, Prepared, Role, SendError,
 };
@@ -14,83 +17,11 @@ struct Input<'a> {
     client: bool,
     close_sent: bool,
     tight: bool,
+    /// Between whole messages and chunks.
+    choices: u8,
     pieces: Vec<u16>,
     frames: Vec<Frame<'a>>,
     sends: Vec<Send<'a>>,
-}
-
-#[derive(Arbitrary, Debug)]
-struct Frame<'a> {
-    opcode: u8,
-    flags: u8,
-    key: [u8; 4],
-    payload: Payload<'a>,
-}
-
-#[derive(Arbitrary, Debug)]
-enum Payload<'a> {
-    Text(&'a str),
-    /// A text without its last bytes, or only the last bytes of one.
-    TextCut(&'a str, u8),
-    Bytes(&'a [u8]),
-    Filled(u8, u32),
-    Close(u16, &'a str),
-}
-
-impl Payload<'_> {
-    fn to_vec(&self) -> Vec<u8> {
-        match *self {
-            Self::Text(text) => text.into(),
-            Self::TextCut(text, at) => {
-                let (head, tail) = text.as_bytes().split_at(usize::from(at & 0x7F).min(text.len()));
-                if at & 0x80 == 0 { head.into() } else { tail.into() }
-            }
-            Self::Bytes(bytes) => bytes.into(),
-            Self::Filled(byte, len) => filled(byte, len),
-            Self::Close(code, reason) => [&code.to_be_bytes(), reason.as_bytes()].concat(),
-        }
-    }
-}
-
-/// Mostly short; one in sixteen has a length that takes 64 bits.
-fn filled(byte: u8, len: u32) -> Vec<u8> {
-    let len = if len % 16 == 0 { 65_536 + len % 4001 } else { len % 1999 };
-    vec![byte; len as usize]
-}
-
-impl Frame<'_> {
-    /// The frame as a peer of `role` sends it. One in eight has something wrong with it.
-    fn encode(&self, role: Role, wire: &mut Vec<u8>) {
-        let mut payload = self.payload.to_vec();
-        let opcode = match self.opcode % 8 {
-            0 | 1 => 0,
-            2 => 1,
-            3 => 2,
-            4 => 9,
-            5 => 10,
-            6 => 8,
-            _ => self.opcode >> 3 & 0x0F,
-        };
-        let wrong = if self.flags & 7 == 7 { self.flags >> 4 & 7 } else { 0 };
-        if opcode >= 8 && wrong != 1 {
-            payload.truncate(125);
-        }
-        let fin = self.flags & 8 == 0 || opcode >= 8;
-        let mut first = u8::from(fin) << 7 | opcode;
-        match wrong {
-            2 => first ^= 0x80,
-            3 => first |= 0x40,
-            4 => first |= 0x10,
-            _ => {}
-        }
-        let masked = (role == Role::Server) != (wrong == 5);
-        let len_len = match wrong {
-            6 => 2,
-            7 => 8,
-            _ => 0,
-        };
-        WireFrame { first, key: masked.then_some(self.key), len_len, payload: &payload }.encode(wire);
-    }
 }
 
 #[derive(Arbitrary, Debug)]
@@ -117,16 +48,9 @@ fuzz_target!(|data: &[u8]| {
         Config::default()
     };
     let pieces: Vec<usize> = input.pieces.iter().map(|&len| usize::from(len)).collect();
-    let mut wire = Vec::new();
-    for frame in &input.frames {
-        frame.encode(role, &mut wire);
-        // What one input may cost is bounded, for the sake of the speed.
-        if wire.len() > 150_000 {
-            break;
-        }
-    }
+    let wire = encode_all(&input.frames, role);
     assert_headers_survive(&wire);
-    assert_received(role, config, input.close_sent, &wire, &pieces);
+    assert_received(role, config, input.close_sent, &wire, &pieces, input.choices);
     send_to_peer(role, &input.sends, &pieces);
 });
 
@@ -255,7 +179,7 @@ fn send_to_peer(role: Role, sends: &[Send<'_>], pieces: &[usize]) {
         assert_eq!((header.masking_key, &wire[len - 4..len]), (Some(KEY), &KEY[..]));
     }
     let peer = if role == Role::Client { Role::Server } else { Role::Client };
-    let outcome = assert_received(peer, Config::default(), false, &wire, pieces);
+    let outcome = assert_received(peer, Config::default(), false, &wire, pieces, 0);
     assert_eq!(outcome.error, None);
     assert_eq!(outcome.messages, sent);
 }

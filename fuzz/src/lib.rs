@@ -2,5 +2,9 @@
 //! without a look at how the crates do it.
 
 pub mod json;
+pub mod model;
 pub mod socketio;
+pub mod taking;
+
 pub mod websocket;
+pub mod wire;
