@@ -241,6 +241,8 @@ impl Inbound {
         self.phase = Phase::Ended;
         self.deadline = None;
         self.timers = None;
+        // Of a message that was half received no chunk follows the error.
+        let _ = self.buffer.receive_eof();
         io.end();
         Poll::Ready(Some(Err(error)))
     }

@@ -4,7 +4,7 @@ mod support;
 
 use proptest::prelude::*;
 use sockeye_tokio_websocket::{
-    CloseFrame, Error, Message, MessageKind, Options, Prepared, Role, WebSocket, codec::OpCode,
+    CloseFrame, CloseState, Error, Message, MessageKind, Options, Prepared, Role, WebSocket, codec::OpCode,
 };
 use std::{
     future::Future,
@@ -206,6 +206,23 @@ fn message_of_a_dropped_feed_is_not_queued() {
         assert!(poll_once(socket.feed("dropped")).is_pending());
         assert!(poll_once(socket.send("dropped")).is_pending());
         assert_eq!(socket.queued_len(), queued_len);
+    });
+}
+
+#[test]
+fn nothing_of_half_a_message_follows_the_error_that_ended_the_connection() {
+    in_runtime(|| {
+        for role in ROLES {
+            for fin in [true, false] {
+                let mut wire = frame_with(role, fin, OpCode::Binary, b"half a message");
+                wire.truncate(wire.len() - 4);
+                let transport = Scripted { at_end: AtEnd::Reset, ..Scripted::new(wire) };
+                let mut socket = socket(transport, role, &Options::default());
+                assert!(matches!(poll_once(socket.receive()), Poll::Ready(Some(Err(Error::Io(_))))));
+                assert!(matches!(poll_once(socket.receive_chunk()), Poll::Ready(None)));
+                assert_eq!(socket.close_state(), CloseState::Failed);
+            }
+        }
     });
 }
 
