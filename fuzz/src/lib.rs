@@ -2,9 +2,11 @@
 //! without a look at how the crates do it.
 
 pub mod json;
+pub mod ledger;
 pub mod model;
 pub mod socketio;
 pub mod taking;
+pub mod transport;
 
 pub mod websocket;
 pub mod wire;

@@ -22,6 +22,8 @@ pub struct Observed {
     controls: Vec<Message>,
     data: Vec<Data>,
     error: Option<u16>,
+    /// Whether the connection ended in a way in which what is here of a message may be lost.
+    cut: bool,
 }
 
 /// A text or binary message, or what was taken of one.
@@ -56,6 +58,8 @@ impl Observed {
 
     /// A whole message, or a control frame.
     pub fn message(&mut self, message: Message) {
+        // What is here of an unfinished message is lost with it.
+        self.cut |= matches!(message, Message::Close(_));
         let (is_text, payload) = match &message {
             Message::Text(text) => (true, text.as_bytes().to_vec()),
             Message::Binary(payload) => (false, payload.to_vec()),
@@ -90,6 +94,11 @@ impl Observed {
     /// The code of the error, which is told once.
     pub fn error(&mut self, code: u16) {
         assert_eq!(self.error.replace(code), None, "an error is told once");
+    }
+
+    /// The transport ended: what is here of a message may be lost.
+    pub fn cut(&mut self) {
+        self.cut = true;
     }
 
     /// The control frames.
@@ -148,7 +157,10 @@ impl Observed {
             assert!(!next.is_empty(), "nobody sent {item:?}, number {i} of {data:?}");
             readings = next;
         }
-        assert!(part || readings.iter().any(|&reading| self.is_all(reading, complete_count, unfinished)));
+        assert!(
+            part || readings.iter().any(|&reading| self.is_all(reading, complete_count, unfinished)),
+            "{complete_count} of {data:?} and then {unfinished:?} were sent, {self:?} received"
+        );
     }
 
     /// Whether nothing is missing when the first `told_count` messages were told of.
@@ -159,7 +171,7 @@ impl Observed {
         let (Some((_, payload, _)), None) = (unfinished, self.error) else { return true };
         let holed = self.data.iter().rev().take(2).any(|data| data.taken == Taken::PassedOver);
         match self.data.last() {
-            _ if holed => true,
+            _ if holed || self.cut => true,
             Some(last) if told_count > complete_count => last.payload == payload,
             _ => payload.is_empty(),
         }
