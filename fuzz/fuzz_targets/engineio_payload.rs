@@ -146,12 +146,8 @@ fn encode_again(packets: &[Packet<'_>], limits: PayloadLimits) {
 }
 
 fn parse_query(query: &str) {
-    let parsed = match RequestQuery::parse(query) {
-        Ok(parsed) => parsed,
-        Err(_) => {
-            assert!(query.contains('%'), "only an escape can be wrong");
-            return;
-        }
+    let Ok(parsed) = RequestQuery::parse(query) else {
+        return assert!(query.contains('%'), "only an escape can be wrong");
     };
     let pairs: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
     let last =

@@ -1,7 +1,9 @@
 //! Arbitrary bytes, to either role: the model says what comes of them, and every way of cutting and receiving them
 //! must agree with it.
 //!
-//! Input: a byte of choices, a byte with the number of cuts, the lengths of the pieces, and the wire.
+//! Input: a byte of choices, a byte with the number of cuts, the lengths of the pieces, and the wire. Of the choices bit 0
+//! is the role, bit 1 whether Close was sent, bits 2 and 3 the limits, and the rest chooses between whole messages and
+//! chunks.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

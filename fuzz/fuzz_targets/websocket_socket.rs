@@ -47,7 +47,13 @@ enum Operation<'a> {
     Feed(Payload<'a>),
     Flush,
     FeedPrepared(&'a str),
-    Write { text: bool, pieces: Vec<&'a str>, finish: bool },
+    /// So many messages at once, whatever waits already.
+    Queue(u8, u16),
+    Write {
+        text: bool,
+        pieces: Vec<&'a str>,
+        finish: bool,
+    },
     StartClose(CloseWith<'a>),
     Close(CloseWith<'a>),
     Wait(u8),
@@ -176,6 +182,11 @@ impl<'r> Run<'r> {
             }
             Operation::Flush => _ = self.flush(poll_count),
             Operation::FeedPrepared(text) => self.feed_prepared(poll_count, text),
+            Operation::Queue(count, len) => {
+                for _ in 0..count % 32 {
+                    self.queue(*len);
+                }
+            }
             Operation::Write { text, pieces, finish } => self.write(poll_count, *text, pieces, *finish),
             Operation::StartClose(close) => {
                 let frame = close_frame(close);
@@ -218,6 +229,14 @@ impl<'r> Run<'r> {
             }
             Payload::Ping => Message::Ping(self.ledger.unique("ping").into_bytes().into()),
         }
+    }
+
+    fn queue(&mut self, len: u16) {
+        let message = self.message(&Payload::Large(len));
+        let open = self.is_open();
+        let Some(Whole(socket)) = &mut self.socket else { return };
+        let queued = socket.queue(&message);
+        self.ledger.sent(message, Some(queued), false, open, &self.transport);
     }
 
     fn send(&mut self, poll_count: usize, message: Message) {

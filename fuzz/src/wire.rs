@@ -81,7 +81,7 @@ impl Payload<'_> {
 
 /// `byte` repeated. Mostly short; one in sixteen has a length that takes 64 bits.
 pub fn filled(byte: u8, len: u32) -> Vec<u8> {
-    let len = if len % 16 == 0 { 65_536 + len % 4001 } else { len % 1999 };
+    let len = if len.is_multiple_of(16) { 65_536 + len % 4001 } else { len % 1999 };
     vec![byte; len as usize]
 }
 
