@@ -534,7 +534,7 @@ impl<'r> Run<'r> {
         let wire = &self.wire[..self.received_len + self.transport.read_len()];
         self.ledger.check_received(self.role, &self.options.config, wire);
         let output = self.transport.written();
-        self.ledger.check_written(self.role, &self.options.config, wire, &output, written);
+        self.ledger.check_written(self.role, &output, written);
     }
 
     fn is_closing(&self) -> bool {

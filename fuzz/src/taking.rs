@@ -101,6 +101,11 @@ impl Observed {
         self.cut = true;
     }
 
+    /// The code of the error that was told.
+    pub fn told_error(&self) -> Option<u16> {
+        self.error
+    }
+
     /// The control frames.
     pub fn controls(&self) -> &[Message] {
         &self.controls
