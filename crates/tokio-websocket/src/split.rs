@@ -185,7 +185,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Io for Apart<R, W> {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut writer = ready!(self.shared.poll_lock(cx));
+        // A receiver may be dropped as soon as it has returned the peer's Close: the answer leaves in this poll.
+        let mut writer =
+            if self.close_sent() { self.shared.lock() } else { ready!(self.shared.poll_lock(cx)) };
         self.owed.pay(&mut writer.outbound);
         let poll = writer.poll_write(Half::Receive, cx);
         // That the sender starts the closing handshake concerns us, for the deadline.

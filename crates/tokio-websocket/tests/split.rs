@@ -353,6 +353,52 @@ async fn every_ping_of_a_slow_sequence_is_answered_while_another_thread_sends() 
     in_time(receiving).await.unwrap().1.unwrap();
 }
 
+/// Takes its time for each write, so that the other half finds the output in use. Its halves share no lock.
+struct Slow<S>(S);
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Slow<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        std::thread::sleep(Duration::from_millis(2));
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn receiver_that_stops_at_the_close_has_answered_it_although_another_thread_sends() {
+    for role in ROLES {
+        for _ in 0..20 {
+            let (ours, theirs) = duplex(1 << 20);
+            let socket = WebSocket::from_handshaken(ours, role, &[], &Options::default());
+            let (mut sender, mut receiver) = socket.split_with(|stream| {
+                let (read, write) = tokio::io::split(stream);
+                (read, Slow(write))
+            });
+            let mut peer = Peer::new(theirs, role);
+            let sending = tokio::spawn(async move { while sender.send("noise").await.is_ok() {} });
+            let receiving = tokio::spawn(async move {
+                let close = receiver.receive().await;
+                assert!(matches!(close, Some(Ok(Message::Close(_)))), "{close:?}");
+            });
+            peer.send_raw(&close_frame(role, 4000)).await;
+            assert_eq!(in_time(peer.receive_close_code()).await, Some(4000));
+            in_time(receiving).await.unwrap();
+            in_time(sending).await.unwrap();
+        }
+    }
+}
+
 /// Counts how often it is polled.
 struct Counted<S> {
     stream: S,
