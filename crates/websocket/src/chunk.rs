@@ -58,6 +58,22 @@ impl ReceiveHalf {
         input: &mut [u8],
         position: &mut usize,
     ) -> Result<Option<Received>, ProtocolError> {
+        if self.skipping
+            && let Some(received) = self.skip(input, position)?
+        {
+            return Ok(Some(received));
+        }
+        if self.skipping {
+            return Ok(None);
+        }
+        self.try_chunk(input, position)
+    }
+
+    fn try_chunk(
+        &mut self,
+        input: &mut [u8],
+        position: &mut usize,
+    ) -> Result<Option<Received>, ProtocolError> {
         if let Some(message) = self.message
             && !self.assembled.is_empty()
         {
@@ -125,14 +141,16 @@ impl ReceiveHalf {
     }
 
     /// Passes over the rest of a message of which a part was taken in chunks; control frames in between are
-    /// returned. Afterwards `chunked` tells whether its end has come.
+    /// returned. Afterwards `skipping` tells whether its end is still to come. Once this was begun, no chunk of that
+    /// message is yielded any more: it would come after a hole.
     pub(crate) fn skip(
         &mut self,
         input: &mut [u8],
         position: &mut usize,
     ) -> Result<Option<Received>, ProtocolError> {
+        self.skipping = true;
         while self.chunked {
-            match self.try_step_chunk(input, position)? {
+            match self.try_chunk(input, position)? {
                 Some(Received::Chunk(..)) => {}
                 other => return Ok(other),
             }
@@ -140,6 +158,7 @@ impl ReceiveHalf {
             self.lent = false;
             self.assembled.clear();
         }
+        self.skipping = false;
         Ok(None)
     }
 }

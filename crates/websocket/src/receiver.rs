@@ -40,6 +40,8 @@ pub struct ReceiveHalf {
     pub(crate) lent: bool,
     /// Whether a part of `message` was yielded as a chunk, so that the rest can only be chunks or be skipped.
     pub(crate) chunked: bool,
+    /// Whether that rest is being skipped.
+    pub(crate) skipping: bool,
     pub(crate) config: Config,
     /// The frame whose header was consumed and whose payload is not complete.
     pub(crate) frame: Option<FrameInProgress>,
@@ -79,6 +81,7 @@ impl ReceiveHalf {
             state: ReceiveState::Open,
             lent: false,
             chunked: false,
+            skipping: false,
             config,
             frame: None,
             message: None,

@@ -127,6 +127,26 @@ fn rest_of_a_message_taken_in_part_is_passed_over() {
 }
 
 #[test]
+fn no_chunk_follows_a_hole() {
+    let (mut wire, mut output) = (Vec::new(), Vec::new());
+    let mut client = client();
+    for piece in [b"one", b"two"] {
+        client.send_first_fragment(MessageKind::Binary, piece, &mut wire).unwrap();
+        client.send_next_fragment(b" and ", false, &mut wire).unwrap();
+        client.send_next_fragment(b"last", true, &mut wire).unwrap();
+    }
+    let mut server = Connection::server(Config::default());
+    // The first fragment as a chunk, and the second one passed over.
+    let mut first = wire[..9 + 11].to_vec();
+    let mut events = server.receive(&mut first, &mut output);
+    assert!(matches!(events.next_chunk(), Some(Ok(StreamEvent::Chunk(chunk))) if chunk.payload == b"one"));
+    assert_eq!(events.next(), None);
+    let mut rest = wire[9 + 11..].to_vec();
+    let mut events = server.receive(&mut rest, &mut output);
+    assert!(matches!(events.next_chunk(), Some(Ok(StreamEvent::Chunk(chunk))) if chunk.payload == b"two"));
+}
+
+#[test]
 fn asking_for_chunks_in_vain_does_not_skip_the_message() {
     let mut server = Connection::server(Config::default().with_max_message_len(5));
     let mut wire = Vec::new();
