@@ -118,19 +118,29 @@ impl Outbound {
     }
 
     /// Queues a message, by reference if it is large and this is the server.
-    pub(crate) fn queue(&mut self, message: &Message) -> Result<(), SendError> {
+    #[inline]
+    pub(crate) fn queue(&mut self, message: Message) -> Result<(), SendError> {
         match message {
-            Message::Text(text) => self.queue_owned(MessageKind::Text, text.as_bytes()),
-            Message::Binary(payload) => self.queue_owned(MessageKind::Binary, payload),
-            _ => self.codec.send(message, self.output.tail()),
+            Message::Text(text) if self.takes(text.len()) => {
+                self.queue_large(MessageKind::Text, text.into_bytes())
+            }
+            Message::Binary(payload) if self.takes(payload.len()) => {
+                self.queue_large(MessageKind::Binary, payload)
+            }
+            Message::Text(text) => self.queue_borrowed(MessageKind::Text, text.as_bytes()),
+            Message::Binary(payload) => self.queue_borrowed(MessageKind::Binary, &payload),
+            other => self.codec.send(&other, self.output.tail()),
         }
     }
 
-    fn queue_owned(&mut self, kind: MessageKind, payload: &Bytes) -> Result<(), SendError> {
-        // A mask and a compressor both write the payload anew; otherwise it need not be copied.
-        if self.codec.role() == Role::Client || self.codec.compresses(payload.len()) {
-            return self.queue_borrowed(kind, payload);
-        }
+    /// Whether a payload is written by reference: it is long enough, and neither masked nor compressed, which would
+    /// write it anew.
+    #[inline]
+    fn takes(&self, payload_len: usize) -> bool {
+        Output::takes(payload_len) && self.codec.role() == Role::Server && !self.codec.compresses(payload_len)
+    }
+
+    fn queue_large(&mut self, kind: MessageKind, payload: Bytes) -> Result<(), SendError> {
         self.note_message();
         self.codec.send_header(kind, payload.len(), self.output.tail())?;
         self.output.push(payload);
@@ -147,7 +157,11 @@ impl Outbound {
     pub(crate) fn queue_prepared(&mut self, message: &Prepared) -> Result<(), SendError> {
         let frame = self.codec.send_prepared(message)?;
         self.note_message();
-        self.output.push(frame);
+        if Output::takes(frame.len()) {
+            self.output.push(frame.clone());
+        } else {
+            self.output.tail().extend_from_slice(frame);
+        }
         Ok(())
     }
 

@@ -75,14 +75,16 @@ impl Output {
         &mut self.own
     }
 
-    /// Appends whole frames or payloads, by reference when that is cheaper than copying them.
-    pub(crate) fn push(&mut self, bytes: &Bytes) {
-        if bytes.len() < COPY_LEN {
-            self.tail().extend_from_slice(bytes);
-        } else {
-            self.shared_len += bytes.len();
-            self.shared.push_back(Shared { at: self.own.len(), bytes: bytes.clone() });
-        }
+    /// Whether bytes of this length are better appended by reference than copied to the own ones.
+    #[inline]
+    pub(crate) const fn takes(len: usize) -> bool {
+        len >= COPY_LEN
+    }
+
+    /// Appends whole frames or payloads by reference.
+    pub(crate) fn push(&mut self, bytes: Bytes) {
+        self.shared_len += bytes.len();
+        self.shared.push_back(Shared { at: self.own.len(), bytes });
     }
 
     /// Writes until nothing waits.
@@ -258,7 +260,7 @@ mod tests {
                 if own {
                     output.tail().extend_from_slice(&bytes);
                 } else {
-                    output.push(&bytes.into());
+                    output.push(bytes.into());
                 }
                 prop_assert_eq!(output.len() + stream.written.len(), expected.len());
                 if i % 7 == 0 {

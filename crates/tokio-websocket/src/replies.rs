@@ -53,8 +53,8 @@ impl<'a> Replies<'a> {
     ///
     /// # Errors
     /// As [`text`](Self::text).
-    pub fn message(&mut self, message: &Message) -> Result<(), Error> {
-        Ok(self.outbound.queue(message)?)
+    pub fn message(&mut self, message: impl Into<Message>) -> Result<(), Error> {
+        Ok(self.outbound.queue(message.into())?)
     }
 
     /// Queues a message that was framed before.

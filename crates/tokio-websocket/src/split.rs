@@ -341,7 +341,7 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
     /// As [`send`](Self::send).
     pub async fn feed(&mut self, message: impl Into<Message>) -> Result<(), Error> {
         let message = message.into();
-        self.queue_with(|outbound| outbound.queue(&message)).await
+        self.queue_with(|outbound| outbound.queue(message)).await
     }
 
     /// Queues a message that was framed before. Waits and is cancel safe like [`feed`](Self::feed).
@@ -357,11 +357,13 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
 
     async fn queue_with(
         &mut self,
-        mut queue: impl FnMut(&mut Outbound) -> Result<(), SendError>,
+        queue: impl FnOnce(&mut Outbound) -> Result<(), SendError>,
     ) -> Result<(), Error> {
+        let mut queue = Some(queue);
         poll_fn(|cx| {
             let mut writer = ready!(self.poll_room(cx))?;
-            Poll::Ready(queue(&mut writer.outbound).map_err(Error::from))
+            let queued = queue.take().map_or(Ok(()), |queue| queue(&mut writer.outbound));
+            Poll::Ready(queued.map_err(Error::from))
         })
         .await
     }
@@ -370,7 +372,7 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
     fn poll_room(&mut self, cx: &Context<'_>) -> Poll<Result<MutexGuard<'_, Writer<W>>, Error>> {
         let mut writer = ready!(self.shared.poll_lock(cx));
         if let Some(message) = self.unqueued.take() {
-            writer.outbound.queue(&message)?;
+            writer.outbound.queue(message)?;
         }
         if writer.outbound.is_full() {
             ready!(writer.poll_write(Half::Send, cx))?;
@@ -393,7 +395,7 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
     pub fn poll_flush_output(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let mut writer = ready!(self.shared.poll_lock(cx));
         if let Some(message) = self.unqueued.take() {
-            writer.outbound.queue(&message)?;
+            writer.outbound.queue(message)?;
         }
         writer.poll_write(Half::Send, cx).map_err(Error::Io)
     }
@@ -413,7 +415,7 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
     fn poll_start_close(&mut self, cx: &Context<'_>, frame: Option<&CloseFrame>) -> Poll<Result<(), Error>> {
         let mut writer = ready!(self.shared.poll_lock(cx));
         if let Some(message) = self.unqueued.take() {
-            writer.outbound.queue(&message)?;
+            writer.outbound.queue(message)?;
         }
         writer.outbound.queue_close(frame)?;
         self.shared.close_sent.store(true, Ordering::Release);
@@ -427,7 +429,7 @@ impl<W> Drop for Sender<W> {
     fn drop(&mut self) {
         let mut writer = self.shared.lock();
         if let Some(message) = self.unqueued.take() {
-            let _ = writer.outbound.queue(&message);
+            let _ = writer.outbound.queue(message);
         }
         if writer.outbound.len() > 0 {
             // From now on only the receiver writes.
@@ -454,7 +456,7 @@ impl<W: AsyncWrite + Unpin> Sink<Message> for Sender<W> {
     fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
         let this = self.get_mut();
         match this.shared.try_lock() {
-            Some(mut writer) => writer.outbound.queue(&message)?,
+            Some(mut writer) => writer.outbound.queue(message)?,
             None => this.unqueued = Some(message),
         }
         Ok(())

@@ -17,7 +17,7 @@ use sockeye_websocket::{
     deflate,
 };
 use std::{
-    future::poll_fn,
+    future::{Future, poll_fn},
     io,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -293,12 +293,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// # Errors
     /// [`Error::Send`] when it may not be sent, [`Error::Io`] when the transport failed.
     #[inline]
-    pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), Error> {
-        self.feed(message).await?;
-        if self.inbound.has_frame() {
-            return Ok(());
-        }
-        self.flush().await
+    pub fn send(&mut self, message: impl Into<Message>) -> impl Future<Output = Result<(), Error>> {
+        let mut message = Some(message.into());
+        poll_fn(move |cx| {
+            ready!(self.poll_feed(&mut message, cx))?;
+            if self.inbound.has_frame() { Poll::Ready(Ok(())) } else { self.poll_flush_output(cx) }
+        })
     }
 
     /// Queues a message, to leave with the next [`flush`](Self::flush) or when a [`receive`](Self::receive) waits.
@@ -309,12 +309,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// # Errors
     /// As [`send`](Self::send).
     #[inline]
-    pub async fn feed(&mut self, message: impl Into<Message>) -> Result<(), Error> {
-        let message = message.into();
-        if self.outbound.is_full() {
-            poll_fn(|cx| self.poll_send_ready(cx)).await?;
+    pub fn feed(&mut self, message: impl Into<Message>) -> impl Future<Output = Result<(), Error>> {
+        let mut message = Some(message.into());
+        poll_fn(move |cx| self.poll_feed(&mut message, cx))
+    }
+
+    /// Queues `message` as soon as there is room, once.
+    #[inline]
+    fn poll_feed(&mut self, message: &mut Option<Message>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if message.is_some() && self.outbound.is_full() {
+            ready!(self.poll_flush_output(cx))?;
         }
-        self.queue(&message)
+        Poll::Ready(match message.take() {
+            Some(message) => self.queue(message),
+            None => Ok(()),
+        })
     }
 
     /// Waits until what was queued has left for the transport. Cancel safe.
@@ -365,8 +374,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// # Errors
     /// [`Error::Send`].
     #[inline]
-    pub fn queue(&mut self, message: &Message) -> Result<(), Error> {
-        Ok(self.outbound.queue(message)?)
+    pub fn queue(&mut self, message: impl Into<Message>) -> Result<(), Error> {
+        Ok(self.outbound.queue(message.into())?)
     }
 
     /// Queues a message that was framed before, as a server may send it to many.

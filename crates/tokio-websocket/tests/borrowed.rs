@@ -77,7 +77,7 @@ async fn close_is_started_by_a_reply_and_nothing_follows_it() {
         replies.text("bye").unwrap();
         replies.start_close(Some(CloseFrame::new(CloseCode::NORMAL, "quit"))).unwrap();
         assert!(matches!(replies.text("more"), Err(Error::Send(SendError::Closed))));
-        assert!(matches!(replies.message(&"more".into()), Err(Error::Send(SendError::Closed))));
+        assert!(matches!(replies.message("more"), Err(Error::Send(SendError::Closed))));
         assert!(matches!(replies.start_close(None), Err(Error::Send(SendError::Closed))));
         let (event, _) = socket.receive_borrowed().await.unwrap().unwrap();
         assert_eq!(event, Event::Text("late"));

@@ -316,7 +316,7 @@ fn close_sends_one_close_frame_and_finishes() {
         let wire = [frame(role, OpCode::Binary, &[1; 300]), close_frame(role, 1000)].concat();
         let transport = Handle::new(wire, pieces, AtEnd::Eof);
         let mut socket = socket(role, &transport, 1000);
-        socket.queue(&Message::text("before")).expect("the connection is open");
+        socket.queue(Message::text("before")).expect("the connection is open");
         let close = || Some(CloseFrame::new(CloseCode::NORMAL, "bye"));
         until_ready!(poll_count, socket.close(close())).expect("the peer closes too");
         assert_eq!(messages(role, &transport.written()), [Message::text("before"), Message::Close(close())]);

@@ -301,7 +301,7 @@ async fn chunks_are_received_although_the_peer_does_not_read_what_is_queued() {
     for role in ROLES {
         let options = Options { max_output_len: 10, ..small_limits() };
         let (mut socket, mut peer) = duplex_socket(role, 1000, &options);
-        socket.queue(&Message::binary(vec![0; 5000])).unwrap();
+        socket.queue(Message::binary(vec![0; 5000])).unwrap();
         peer.send(OpCode::Binary, b"chunk").await;
         assert_eq!(in_time(chunk(&mut socket)).await, (MessageKind::Binary, b"chunk".to_vec(), true));
     }

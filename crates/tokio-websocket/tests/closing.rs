@@ -169,7 +169,7 @@ async fn peer_that_never_reads_does_not_hold_up_the_close() {
     for role in ROLES {
         let (ours, _peer) = tokio::io::duplex(16);
         let mut socket = WebSocket::from_handshaken(ours, role, &[], &Options::default());
-        socket.queue(&Message::binary(vec![0; 100_000])).unwrap();
+        socket.queue(Message::binary(vec![0; 100_000])).unwrap();
         let start = tokio::time::Instant::now();
         let result = socket.close(None).await;
         assert!(matches!(result, Err(Error::CloseTimeout)), "{result:?}");

@@ -172,7 +172,7 @@ async fn long_message_that_arrives_slowly_keeps_the_connection() {
 async fn peer_that_takes_a_long_message_slowly_is_alive() {
     for role in ROLES {
         let (mut socket, mut peer) = duplex_socket(role, 100, &keepalive());
-        socket.queue(&Message::binary(vec![0; 1000])).unwrap();
+        socket.queue(Message::binary(vec![0; 1000])).unwrap();
         let receiving = tokio::spawn(receive_all(socket));
         let mut piece = [0; 100];
         for _ in 0..9 {

@@ -354,8 +354,8 @@ async fn prepared_and_own_messages_leave_in_order() {
     for len in [1, 600, 2, 70_000, 3] {
         let text = "x".repeat(len);
         socket.queue_prepared(&Prepared::text(&text)).unwrap();
-        socket.queue(&Message::text(text.clone())).unwrap();
-        socket.queue(&Message::Ping("p".into())).unwrap();
+        socket.queue(Message::text(text.clone())).unwrap();
+        socket.queue(Message::Ping("p".into())).unwrap();
         expected.extend([Message::text(text.clone()), Message::text(text), Message::Ping("p".into())]);
     }
     let buffer = [&[0; Prepared::HEADROOM_LEN][..], b"in place"].concat();

@@ -74,7 +74,7 @@ async fn unfinished_message_is_continued_and_nothing_else_is_sent_before() {
         writer.write(b"begun").await.unwrap();
         assert!(is_unfinished(&socket.send("other").await));
         assert!(is_unfinished(&socket.feed(Message::binary(vec![0; 10_000])).await));
-        assert!(is_unfinished(&socket.queue(&Message::text("other"))));
+        assert!(is_unfinished(&socket.queue(Message::text("other"))));
         assert!(is_unfinished(&socket.start_message(MessageKind::Binary)));
         if role == Role::Server {
             assert!(is_unfinished(&socket.queue_prepared(&Prepared::text("other"))));

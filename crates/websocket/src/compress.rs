@@ -1,6 +1,6 @@
 //! Sending compressed messages (RFC 7692 §6.1).
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 use bytes::Bytes;
 
 use crate::{
@@ -28,12 +28,14 @@ impl Connection {
     pub fn with_deflate(mut self, params: &deflate::Params, config: &deflate::Config) -> Self {
         self.receiver.inflater = Some(Inflater::new(params));
         // §6: "An endpoint MAY send uncompressed messages", which is all that a window of 8 bits leaves us.
-        self.sender.compression = params.can_compress().then(|| Compression {
-            deflater: Deflater::new(params, config),
-            threshold: config.threshold,
-            level: config.level,
-            window_bits: params.own_window_bits,
-            context_takeover: params.own_context_takeover,
+        self.sender.compression = params.can_compress().then(|| {
+            Box::new(Compression {
+                deflater: Deflater::new(params, config),
+                threshold: config.threshold,
+                level: config.level,
+                window_bits: params.own_window_bits,
+                context_takeover: params.own_context_takeover,
+            })
         });
         self
     }

@@ -73,6 +73,13 @@ impl Message {
     }
 }
 
+/// Shares the payload.
+impl From<&Self> for Message {
+    fn from(message: &Self) -> Self {
+        message.clone()
+    }
+}
+
 impl From<&str> for Message {
     fn from(text: &str) -> Self {
         Self::text(text)

@@ -25,7 +25,7 @@ pub struct SendHalf {
     close_sent: bool,
     sending: Sending,
     #[cfg(feature = "deflate")]
-    pub(crate) compression: Option<Compression>,
+    pub(crate) compression: Option<Box<Compression>>,
     /// The latest Pong that did not fit the output.
     held_pong: Option<Box<[u8]>>,
 }

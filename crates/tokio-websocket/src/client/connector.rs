@@ -190,7 +190,8 @@ impl Connector {
     }
 
     async fn bounded<T>(&self, connecting: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        timeout(self.handshake_timeout, connecting).await.map_err(|_| Error::HandshakeTimeout)?
+        // Freed when it is done, and no part of the future that uses the connection.
+        Box::pin(timeout(self.handshake_timeout, connecting)).await.map_err(|_| Error::HandshakeTimeout)?
     }
 
     /// A transport to the target, and what was read from it already.

@@ -30,8 +30,11 @@ pub use self::handshake::Handshake;
 ///
 /// # Errors
 /// As [`Acceptor::accept`].
-pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> Result<WebSocket<S>, Error> {
-    Acceptor::new().accept(stream).await
+pub fn accept<S>(stream: S) -> impl Future<Output = Result<WebSocket<S>, Error>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    Box::pin(async move { Acceptor::new().accept_here(stream).await })
 }
 
 /// How a server accepts connections. Clones are cheap.
@@ -143,10 +146,18 @@ impl Acceptor {
     /// # Errors
     /// When the client sends no correct request in time, or the transport fails. A request that is wrong is answered
     /// with what is wrong, and the client has [`Options::close_timeout`] to take that.
-    pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
-        &self,
-        mut stream: S,
-    ) -> Result<WebSocket<S>, Error> {
+    pub fn accept<S>(&self, stream: S) -> impl Future<Output = Result<WebSocket<S>, Error>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        // What the handshake needs is freed after it, and no part of the future that serves the connection.
+        Box::pin(self.accept_here(stream))
+    }
+
+    async fn accept_here<S>(&self, mut stream: S) -> Result<WebSocket<S>, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let (agreement, received, ()) = self.receive(&mut stream, |_| Ok(())).await?;
         handshake::finish(stream, agreement, &received, self).await
     }
@@ -171,12 +182,14 @@ impl Acceptor {
     ///
     /// # Errors
     /// As [`accept`](Self::accept).
-    pub async fn begin<S: AsyncRead + AsyncWrite + Unpin>(
-        &self,
-        mut stream: S,
-    ) -> Result<Handshake<S>, Error> {
-        let (agreement, received, request) = self.receive(&mut stream, handshake::to_http).await?;
-        Ok(Handshake::new(stream, request, agreement, received, self.clone()))
+    pub fn begin<S>(&self, mut stream: S) -> impl Future<Output = Result<Handshake<S>, Error>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        Box::pin(async move {
+            let (agreement, received, request) = self.receive(&mut stream, handshake::to_http).await?;
+            Ok(Handshake::new(stream, request, agreement, received, self.clone()))
+        })
     }
 
     /// Reads and judges the request: what is agreed, what was received beyond it, and what `take` made of it. A request
