@@ -33,6 +33,8 @@ SUITE = "autobahntestsuite==25.10.1"
 DEFAULT_CASES = "*"
 DEFAULT_COUNT = 517
 START_S = 20
+# On a busy machine a case or two miss the suite's deadline for closing.
+MAX_AGAIN = 3
 NOT_RUN = 75
 
 
@@ -65,6 +67,10 @@ def main():
                 print(f"Autobahn, {role}: {failure}")
                 passed = False
                 continue
+            again = report.cut_off(cases)
+            if again and len(again) <= MAX_AGAIN:
+                print(f"Autobahn, {role}: the suite's own deadline of 1 s ended {', '.join(again)}; once more, alone")
+                cases |= roles[role](argparse.Namespace(**vars(options) | {"cases": ",".join(again), "out": options.out / "again"}))
             passed &= report.summarize(f"Autobahn, {role}", cases, options.expect)
     print(f"Autobahn {'passed' if passed else 'FAILED'} in {time.monotonic() - started:.0f} s")
     return 0 if passed else 1
