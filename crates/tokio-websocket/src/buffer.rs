@@ -4,8 +4,9 @@
 use bytes::BytesMut;
 use std::cell::RefCell;
 
-/// How much is read at once.
-pub(crate) const READ_LEN: usize = 64 * 1024;
+/// How much is read at once: 64 KiB of messages, and room for their headers, so that messages of a power of two do not
+/// leave a remainder to every read.
+pub(crate) const READ_LEN: usize = 68 * 1024;
 
 /// A read into less room than this is not worth its system call.
 pub(crate) const MIN_READ_LEN: usize = 4 * 1024;

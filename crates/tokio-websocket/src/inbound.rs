@@ -325,9 +325,19 @@ impl Inbound {
 
     /// Ends the transport after the codec is done with it: flush, end the sending half, and see the peer off.
     fn poll_end(&mut self, cx: &mut Context<'_>, io: &mut impl Io) -> Poll<()> {
-        if self.phase != Phase::Ended && self.poll_deadline(cx).is_ready() {
-            self.phase = Phase::Ended;
+        // The deadline comes second: mostly there is nothing to wait for, and a timer costs more than the rest.
+        if self.poll_see_off(cx, io).is_pending() && self.poll_deadline(cx).is_pending() {
+            return Poll::Pending;
         }
+        self.phase = Phase::Ended;
+        *self.buffer.buffer() = BytesMut::new();
+        self.deadline = None;
+        self.timers = None;
+        io.end();
+        Poll::Ready(())
+    }
+
+    fn poll_see_off(&mut self, cx: &mut Context<'_>, io: &mut impl Io) -> Poll<()> {
         if self.phase == Phase::ShuttingDown {
             let done = match io.poll_write(cx) {
                 Poll::Ready(Ok(())) => io.poll_shutdown(cx),
@@ -348,12 +358,7 @@ impl Inbound {
         }
         if self.phase == Phase::Lingering {
             ready!(self.poll_discard(cx, io.read()));
-            self.phase = Phase::Ended;
         }
-        *self.buffer.buffer() = BytesMut::new();
-        self.deadline = None;
-        self.timers = None;
-        io.end();
         Poll::Ready(())
     }
 

@@ -181,6 +181,15 @@ impl SendHalf {
     #[inline]
     pub(crate) fn put_frame(&mut self, opcode: OpCode, fin: bool, payload: &[u8], output: &mut Vec<u8>) {
         let masking_key = self.next_key();
+        if masking_key.is_none()
+            && let Ok(len @ 0..126) = u8::try_from(payload.len())
+        {
+            // What is sent most: two bytes that need no other look at the header.
+            output.reserve(2 + payload.len());
+            output.extend_from_slice(&[(u8::from(fin) << 7) | opcode as u8, len]);
+            output.extend_from_slice(payload);
+            return;
+        }
         let header = FrameHeader { fin, rsv1: false, opcode, masking_key, payload_len: payload.len() as u64 };
         let (bytes, len) = header.encode();
         output.reserve(len + payload.len());

@@ -15,6 +15,7 @@ mod web_socket;
 mod wtx;
 mod yawc;
 
+use futures_util::FutureExt;
 use std::{
     fmt::Display,
     io::{self, Write},
@@ -71,17 +72,20 @@ const fn implementation(
 }
 
 /// All of them. The first is the floor.
-///
-/// Ours has no permessage-deflate here until its crate has it: then `own!` gets a second handler.
 pub const ALL: &[Implementation] = &[
     implementation("floor", "tokio", "one read of up to 64 KiB, one write; no protocol", own!(floor::echo)),
-    implementation("sockeye", "sockeye-tokio-websocket", "`receive`, `send`", own!(sockeye::send)),
+    implementation(
+        "sockeye",
+        "sockeye-tokio-websocket",
+        "`receive`, `send`; deflate keeps no window, level 1",
+        own!(sockeye::send, sockeye::send_deflate),
+    ),
     implementation("sockeye-feed", "sockeye-tokio-websocket", "`receive`, `feed`", own!(sockeye::feed)),
     implementation(
         "sockeye-borrowed",
         "sockeye-tokio-websocket",
         "`receive_borrowed`, `Replies`",
-        own!(sockeye::borrowed),
+        own!(sockeye::borrowed, sockeye::borrowed_deflate),
     ),
     implementation("tungstenite", "tokio-tungstenite", "`next`, `send`", own!(tungstenite::send)),
     implementation(
@@ -280,12 +284,12 @@ where
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        let handling = handle(stream);
-        tokio::spawn(async move {
-            if let Err(error) = handling.await {
+        // In an async block the future would lie in its task twice: as what is captured, and as what is awaited.
+        tokio::spawn(handle(stream).map(|result| {
+            if let Err(error) = result {
                 eprintln!("{error}");
             }
-        });
+        }));
     }
 }
 

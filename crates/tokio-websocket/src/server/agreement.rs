@@ -9,6 +9,9 @@ use sockeye_websocket::{
 use super::Acceptor;
 use crate::Options;
 
+/// Enough for an answer without fields of the caller.
+const ACCEPTED_LEN: usize = 256;
+
 /// What the client offered, and what is chosen from it.
 #[derive(Debug)]
 pub(crate) struct Agreement {
@@ -57,7 +60,30 @@ impl Agreement {
         self.headers.append(name, value);
     }
 
-    /// The answer that opens the connection: 101 (RFC 6455 §4.2.2), or 200 to an extended CONNECT (RFC 8441 §5).
+    /// The answer that opens the connection as HTTP/1.1 bytes (RFC 6455 §4.2.2).
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut output = Vec::with_capacity(ACCEPTED_LEN);
+        let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| output.extend_from_slice(part));
+        put(&[
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
+            self.upgrade.accept().as_bytes(),
+            b"\r\n",
+        ]);
+        if let Some(deflate) = &self.deflate {
+            put(&[b"Sec-WebSocket-Extensions: ", deflate.to_string().as_bytes(), b"\r\n"]);
+        }
+        if let Some(name) = &self.subprotocol {
+            put(&[b"Sec-WebSocket-Protocol: ", name.as_bytes(), b"\r\n"]);
+        }
+        for (name, value) in self.headers.iter().filter(|(name, _)| !is_own(name)) {
+            encode_field(name, value, &mut output);
+        }
+        output.extend_from_slice(b"\r\n");
+        output
+    }
+
+    /// The same for a service of HTTP: 101 (RFC 6455 §4.2.2), or 200 to an extended CONNECT (RFC 8441 §5).
+    #[cfg(feature = "hyper")]
     pub(crate) fn into_response<B: Default>(self, status: StatusCode) -> Response<B> {
         let mut response = Response::new(B::default());
         *response.status_mut() = status;
@@ -79,6 +105,7 @@ impl Agreement {
 }
 
 /// The value of a field that is made of tokens, or base64.
+#[cfg(feature = "hyper")]
 fn value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).expect("tokens and base64 are header values")
 }
@@ -123,30 +150,41 @@ pub(crate) fn check_no_content<'h>(
     Ok(())
 }
 
-/// The head of `response` as HTTP/1.1 bytes; `content_len` is told unless it is 101.
+/// The head of `response`, which ends the connection, as HTTP/1.1 bytes.
 pub(super) fn encode_head<T>(response: &Response<T>, content_len: usize) -> Vec<u8> {
     let status = response.status();
     let mut output =
         format!("HTTP/1.1 {} {}\r\n", status.as_str(), status.canonical_reason().unwrap_or_default())
             .into_bytes();
-    let is_end = status != StatusCode::SWITCHING_PROTOCOLS;
     for (name, value) in response.headers() {
-        if is_end && (name == header::CONTENT_LENGTH || name == header::CONNECTION) {
-            continue;
+        if name != header::CONTENT_LENGTH && name != header::CONNECTION {
+            encode_field(name, value, &mut output);
         }
-        encode_name(name.as_str(), &mut output);
-        output.extend_from_slice(b": ");
-        output.extend_from_slice(value.as_bytes());
-        output.extend_from_slice(b"\r\n");
     }
-    if is_end {
-        let connection =
-            if response.headers().contains_key(header::UPGRADE) { "close, Upgrade" } else { "close" };
-        let end = format!("Connection: {connection}\r\nContent-Length: {content_len}\r\n");
-        output.extend_from_slice(end.as_bytes());
-    }
-    output.extend_from_slice(b"\r\n");
+    let connection =
+        if response.headers().contains_key(header::UPGRADE) { "close, Upgrade" } else { "close" };
+    let end = format!("Connection: {connection}\r\nContent-Length: {content_len}\r\n\r\n");
+    output.extend_from_slice(end.as_bytes());
     output
+}
+
+/// The fields that the handshake itself writes.
+fn is_own(name: &HeaderName) -> bool {
+    let own = [
+        header::UPGRADE,
+        header::CONNECTION,
+        header::SEC_WEBSOCKET_ACCEPT,
+        header::SEC_WEBSOCKET_EXTENSIONS,
+        header::SEC_WEBSOCKET_PROTOCOL,
+    ];
+    own.contains(name)
+}
+
+fn encode_field(name: &HeaderName, value: &HeaderValue, output: &mut Vec<u8>) {
+    encode_name(name.as_str(), output);
+    output.extend_from_slice(b": ");
+    output.extend_from_slice(value.as_bytes());
+    output.extend_from_slice(b"\r\n");
 }
 
 /// Names have no case in HTTP, but there are clients of WebSockets which look for the spelling of RFC 6455.

@@ -1,7 +1,7 @@
 //! A request that waits for its answer.
 
 use bytes::BytesMut;
-use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Response};
 use sockeye_websocket::{
     Role,
     handshake::{HandshakeError, server::Request},
@@ -11,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Acceptor, Agreement, agreement::encode_head};
+use super::{Acceptor, Agreement};
 use crate::{Error, WebSocket};
 
 /// A correct request for a WebSocket which waits for the server's decision, from [`Acceptor::begin`]. Dropping it drops
@@ -100,7 +100,7 @@ pub(super) async fn finish<S: AsyncRead + AsyncWrite + Unpin>(
     acceptor: &Acceptor,
 ) -> Result<WebSocket<S>, Error> {
     let deflate = agreement.deflate();
-    let head = encode_head(&agreement.into_response::<()>(StatusCode::SWITCHING_PROTOCOLS), 0);
+    let head = agreement.encode();
     let writing = async {
         stream.write_all(&head).await?;
         stream.flush().await
