@@ -1,5 +1,8 @@
 //! A chat on axum: what one client says, all hear.
-//! `cargo run -p sockeye-tokio-websocket --features axum --example axum-chat [address]`
+//!
+//! ```text
+//! cargo run -p sockeye-tokio-websocket --features axum --example axum-chat [address]
+//! ```
 
 use axum::{Extension, Router, extract::State, response::Response, routing::any};
 use sockeye_tokio_websocket::{Acceptor, Message, upgrade::WebSocketUpgrade};

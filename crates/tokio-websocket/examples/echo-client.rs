@@ -1,4 +1,8 @@
-//! Sends its arguments as messages and prints the replies: `cargo run --example echo-client ws://127.0.0.1:9001/ hello`.
+//! Sends its arguments as messages and prints the replies.
+//!
+//! ```text
+//! cargo run -p sockeye-tokio-websocket --example echo-client ws://127.0.0.1:9001/ hello
+//! ```
 
 use sockeye_tokio_websocket::{CloseCode, CloseFrame, connect};
 

@@ -1,4 +1,8 @@
-//! Sends every message back: `cargo run --example echo-server [address]`.
+//! Sends every message back.
+//!
+//! ```text
+//! cargo run -p sockeye-tokio-websocket --example echo-server [address]
+//! ```
 
 use sockeye_tokio_websocket::{Error, accept};
 use tokio::net::{TcpListener, TcpStream};

@@ -1,7 +1,11 @@
 //! An echo server behind TLS, and its client.
 //!
-//! `cargo run --features tls --example wss-echo chain.pem key.pem [address]` serves with a certificate from files;
-//! without arguments one for `localhost` is made, and a client that trusts it says hello.
+//! ```text
+//! cargo run -p sockeye-tokio-websocket --features tls --example wss-echo
+//! cargo run -p sockeye-tokio-websocket --features tls --example wss-echo chain.pem key.pem [address]
+//! ```
+//! The first makes a certificate for `localhost`, and a client that trusts it says hello. The second serves with a
+//! certificate from files.
 
 use sockeye_tokio_websocket::{
     Connector, Error, accept,
