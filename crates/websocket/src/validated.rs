@@ -1,7 +1,8 @@
 //! Bytes that a [`Utf8Validator`](crate::Utf8Validator) has accepted, as text.
 //!
-//! The only unsafe code of the crate. Its callers pass exactly the bytes of a complete text message, all of which
-//! went through the validator (and its `finish`) after they were unmasked and have not been written to since.
+//! Beside `simd.rs` the only unsafe code of the crate. Its callers pass exactly the bytes of a complete text message, all
+//! of which went through the validator (and its `finish`) after they were unmasked or inflated and have not been written
+//! to since.
 
 use bytes::Bytes;
 use bytestring::ByteString;
