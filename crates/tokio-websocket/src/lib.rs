@@ -70,6 +70,6 @@ pub use tokio_rustls::rustls;
 pub use websocket::WebSocket;
 
 /// Compiles the examples of the README.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "axum", feature = "http2", feature = "tls"))]
 #[doc = include_str!("../README.md")]
 struct ReadmeExamples;

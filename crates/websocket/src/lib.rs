@@ -86,6 +86,6 @@ pub use sender::SendHalf;
 pub use utf8::{InvalidUtf8, Utf8Validator};
 
 /// Compiles the examples of the README.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "deflate"))]
 #[doc = include_str!("../README.md")]
 struct ReadmeExamples;
