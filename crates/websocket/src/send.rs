@@ -194,7 +194,7 @@ impl SendHalf {
     }
 
     /// Sends a Pong that answers no Ping, as a sign of life (§5.5.3). Pings are answered by
-    /// [`receive`](Self::receive) itself.
+    /// [`answer`](Self::answer).
     ///
     /// # Errors
     /// As [`send_ping`](Self::send_ping).
