@@ -28,10 +28,10 @@ const SLICE_COUNT: usize = 64;
 const COMPACT_LEN: usize = 16 * 1024;
 
 /// Buffers for own frames up to this capacity are used again.
-const POOLED_LEN: usize = 64 * 1024;
+const POOLED_LEN: usize = 256 * 1024;
 
 /// Buffers kept per thread. One serves nearly all, as what is queued is mostly written in the same poll.
-const POOLED_COUNT: usize = 4;
+const POOLED_COUNT: usize = 2;
 
 thread_local! {
     static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
