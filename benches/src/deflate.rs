@@ -9,10 +9,13 @@ use bytes::{Bytes, BytesMut};
 use flate2::{Compress, Compression, FlushCompress};
 use futures_util::SinkExt as _;
 
+use sockeye_websocket::{Config, Connection, deflate};
+
 use crate::{
     contest::{Contestant, Work},
     io::{Memory, run},
     messages::{Content, client_wire_compressed, messages},
+    receive::{self, lent_by},
 };
 
 /// The lengths of the messages in bytes.
@@ -73,11 +76,13 @@ fn wire(messages: &[Bytes], keeps_context: bool) -> Vec<u8> {
     client_wire_compressed(Content::Json, &compressed)
 }
 
-/// All that receive compressed messages. Ours belongs in front: `Contestant::ours(OURS, ..)`.
+/// All that receive compressed messages.
 #[must_use]
 pub fn receivers(wires: &Wires) -> Vec<Contestant<'_>> {
     let Wires { with_context, without_context } = wires;
     vec![
+        Contestant::ours(OURS, move || lent_by(server(true), with_context, receive::BUFFER_LEN)),
+        Contestant::ours(OURS_ALONE, move || lent_by(server(false), without_context, receive::BUFFER_LEN)),
         Contestant::rival("sockudo-ws", move || receive_sockudo(with_context)),
         Contestant::rival("yawc", move || receive_yawc(with_context)),
         // It forgets its window after every message, whatever was agreed on, and understands nothing else.
@@ -86,7 +91,7 @@ pub fn receivers(wires: &Wires) -> Vec<Contestant<'_>> {
 }
 
 /// All that send compressed messages, as a server; what they wrote is not part of the work, since each finds other
-/// matches: see [`output_lens`]. Ours belongs in front, here and in [`senders_with_output`].
+/// matches: see [`output_lens`].
 #[must_use]
 pub fn senders(messages: &[Bytes]) -> Vec<Contestant<'_>> {
     let payload_len = messages.iter().map(|message| message.len() as u64).sum();
@@ -98,19 +103,32 @@ pub fn senders(messages: &[Bytes]) -> Vec<Contestant<'_>> {
                 black_box(send(messages));
                 work
             };
-            if name == OURS { Contestant::ours(name, run) } else { Contestant::rival(name, run) }
+            if name == OURS || name == OURS_ALONE {
+                Contestant::ours(name, run)
+            } else {
+                Contestant::rival(name, run)
+            }
         })
         .collect()
 }
 
-/// The name of ours.
+/// The name of ours, with windows that are kept.
 pub const OURS: &str = "sockeye";
+
+/// The name of ours with its defaults: no windows are kept, so a connection holds nothing between messages.
+pub const OURS_ALONE: &str = "sockeye (no context)";
 
 type Send = fn(&[Bytes]) -> u64;
 
 /// Who sends, and what gives the bytes that it wrote.
 fn senders_with_output() -> Vec<(&'static str, Send)> {
-    vec![("sockudo-ws", send_sockudo), ("yawc", send_yawc), ("wtx (no context)", send_wtx)]
+    vec![
+        (OURS, |messages| send_sockeye(true, messages)),
+        (OURS_ALONE, |messages| send_sockeye(false, messages)),
+        ("sockudo-ws", send_sockudo),
+        ("yawc", send_yawc),
+        ("wtx (no context)", send_wtx),
+    ]
 }
 
 /// How many bytes each sender writes per message, header included.
@@ -118,6 +136,36 @@ fn senders_with_output() -> Vec<(&'static str, Send)> {
 pub fn output_lens(messages: &[Bytes]) -> Vec<(&'static str, f64)> {
     let count = messages.len() as f64;
     senders_with_output().into_iter().map(|(name, send)| (name, send(messages) as f64 / count)).collect()
+}
+
+/// Our server's end, at level 1.
+fn server(context_takeover: bool) -> Connection {
+    let params = deflate::Params {
+        own_context_takeover: context_takeover,
+        peer_context_takeover: context_takeover,
+        own_window_bits: 15,
+        peer_window_bits: 15,
+    };
+    let config = deflate::Config { level: 1, ..deflate::Config::default() };
+    Connection::server(Config::default()).with_deflate(&params, &config)
+}
+
+fn send_sockeye(context_takeover: bool, messages: &[Bytes]) -> u64 {
+    let mut memory = Memory::new(&[]);
+    let mut connection = server(context_takeover);
+    let mut output = Vec::with_capacity(BUFFER_LEN * 2);
+    for message in messages {
+        let text = std::str::from_utf8(message).unwrap_or_default();
+        if connection.send_text(text, &mut output).is_err() {
+            break;
+        }
+        if output.len() >= BUFFER_LEN {
+            memory.put(&output);
+            output.clear();
+        }
+    }
+    memory.put(&output);
+    memory.written_len()
 }
 
 fn sockudo_config() -> sockudo_ws::DeflateConfig {

@@ -178,8 +178,12 @@ fn header_and_payload_len(bytes: &[u8]) -> Option<(usize, usize)> {
 }
 
 fn sockeye_lent(wire: &[u8], buffer_len: usize) -> Work {
+    lent_by(Connection::server(Config::default()), wire, buffer_len)
+}
+
+/// What `connection` lends.
+pub(crate) fn lent_by(mut connection: Connection, wire: &[u8], buffer_len: usize) -> Work {
     let mut memory = Memory::new(wire);
-    let mut connection = Connection::server(Config::default());
     let mut output = Vec::new();
     let mut buffer = vec![0; buffer_len];
     let mut filled_len = 0;
