@@ -139,16 +139,23 @@ impl Inflater {
     fn advance(&mut self, input: &mut &[u8], fin: bool, sink: &mut impl Sink) -> Result<bool, InflateError> {
         let result = self.try_advance(input, fin, sink);
         match result {
-            Ok(true) if fin && !self.context_takeover => {
-                self.ended = false;
-                if let Some(stream) = self.stream.take() {
-                    pool::give_back_decompressor(stream);
-                }
-            }
+            Ok(true) if fin => self.end_message(),
             Ok(_) => {}
             Err(_) => self.stream = None,
         }
         result
+    }
+
+    fn end_message(&mut self) {
+        // A stream that ended is none of the next message's, which without a byte would be as complete as this one.
+        let ended = core::mem::take(&mut self.ended);
+        if !self.context_takeover {
+            if let Some(stream) = self.stream.take() {
+                pool::give_back_decompressor(stream);
+            }
+        } else if ended && let Some(stream) = &mut self.stream {
+            stream.reset(false);
+        }
     }
 
     fn try_advance(

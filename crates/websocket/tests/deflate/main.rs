@@ -545,6 +545,19 @@ mod broken_streams {
     }
 
     #[test]
+    fn message_without_a_byte_is_incomplete_also_after_a_stream_that_ended() {
+        // RFC 7692 §7.2.3.4: "Hello" in a block that is marked as the last one, with and without the byte behind it.
+        let ended = hex("f348cdc9c9070000");
+        for takeover in [false, true] {
+            for stream in [&ended[..], &ended[..ended.len() - 1]] {
+                let mut inflater = inflater(takeover);
+                assert_eq!(inflate(&mut inflater, stream), Ok(b"Hello".to_vec()));
+                assert_eq!(inflate(&mut inflater, b""), Err(InflateError::Unterminated), "{takeover}, {stream:x?}");
+            }
+        }
+    }
+
+    #[test]
     fn every_truncation_of_a_message_is_noticed() {
         for message in [json(2000, 1), noise(300, 1), b"Hello".to_vec(), vec![0; 3000]] {
             for level in [0, 1, 6] {
