@@ -13,7 +13,9 @@ use crate::{
 /// Text up to this length is unmasked and then validated as a whole: the validator finds it in the first-level cache.
 const SHORT_TEXT_LEN: usize = 8192;
 
-/// A compressed frame may be longer than the message by what deflate adds to data that it cannot compress.
+/// A compressed frame may be longer than the message by what deflate adds to data that it cannot compress: an eighth,
+/// since its fixed code has up to 9 bits for a byte (RFC 1951 §3.2.6), which fast compressors do not replace by stored
+/// blocks; and this for the ends of blocks and small messages.
 const MAX_DEFLATE_OVERHEAD_LEN: u64 = 1024;
 
 /// An event before it borrows anything: what [`Event`](crate::Event), [`Message`](crate::Message) and
@@ -256,7 +258,7 @@ impl ReceiveHalf {
         let max = self.config.max_frame_len;
         if compressed {
             // Its bytes are inflated as they come: what counts is the length of what they become.
-            let max = max.saturating_add(max / 1024 + MAX_DEFLATE_OVERHEAD_LEN);
+            let max = max.saturating_add(max / 8).saturating_add(MAX_DEFLATE_OVERHEAD_LEN);
             return if payload_len > max {
                 Err(ProtocolError::FrameTooLong { len: payload_len, max })
             } else {

@@ -202,6 +202,31 @@ fn message_of_exactly_the_limit_is_received_even_if_compression_makes_it_longer(
 }
 
 #[test]
+fn message_of_the_limit_that_the_sender_cannot_compress_is_received_at_every_level() {
+    // Nearly all bytes take 9 bits in the fixed code.
+    let payload: Vec<u8> = noise(65_536).into_iter().map(|byte| byte | 0x90).collect();
+    let config = Config::default().with_max_message_len(payload.len() as u64);
+    for level in 0..=9 {
+        // With context the message is sent compressed, since what follows refers to it.
+        let settings = deflate::Config { level, threshold: 0, ..deflate::Config::default() };
+        let params = Params {
+            own_context_takeover: true,
+            peer_context_takeover: true,
+            own_window_bits: 15,
+            peer_window_bits: 15,
+        };
+        let mut client = Connection::client_with_masks(config, MaskSource::custom(|| KEY))
+            .with_deflate(&params, &settings);
+        let mut server = Connection::server(config).with_deflate(&params, &settings);
+        let mut wire = Vec::new();
+        client.send_binary(&payload, &mut wire).unwrap();
+        assert!(FrameHeader::decode(&wire).unwrap().unwrap().0.rsv1);
+        let (messages, error, _) = receive(&mut server, &wire);
+        assert_eq!((messages.len(), error), (1, None), "level {level}");
+    }
+}
+
+#[test]
 fn message_of_any_size_is_inflated_in_chunks() {
     let config = Config::default().with_max_message_len(1000);
     let [mut server, _] = pair((false, false), (15, 15), config, 0);
