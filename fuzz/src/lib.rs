@@ -1,6 +1,8 @@
 //! What the fuzz targets share: slow models that are obviously right, written from the specifications and
 //! without a look at how the crates do it.
 
+pub mod extensions;
+pub mod inflate;
 pub mod json;
 pub mod ledger;
 pub mod model;

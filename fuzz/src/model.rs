@@ -1,8 +1,10 @@
-//! RFC 6455 as a model: the whole wire is at hand, nothing is incremental, and text is judged anew on every look.
+//! RFC 6455 and RFC 7692 as a model: the whole wire is at hand, nothing is incremental, and text is judged and messages
+//! are inflated anew on every look.
 
 use sockeye_websocket::{CloseState, Config, Message, Role};
 
 use crate::{
+    inflate::{End, Inflate},
     websocket::{KEY, PONG_BACKLOG_LEN},
     wire::WireFrame,
 };
@@ -38,7 +40,15 @@ pub struct Modelled {
     pub unfinished: Option<(u8, Vec<u8>)>,
     /// How many bytes at the end belong to a frame that is not whole, or follow a Close.
     pub rest_len: usize,
+    /// What the error may be instead: a message that is both too long and not UTF-8 is found to be the one or the
+    /// other, as it was cut.
+    pub other_error: Option<u16>,
+    /// Whether the model gave up, so that anything may follow what it says.
+    pub gave_up: bool,
 }
+
+/// No message is inflated further where nothing limits it.
+const MAX_INFLATED_LEN: usize = 1 << 20;
 
 /// What comes of receiving `wire` in whole messages.
 pub fn expected(role: Role, config: &Config, close_sent: bool, wire: &[u8]) -> Outcome {
@@ -47,13 +57,39 @@ pub fn expected(role: Role, config: &Config, close_sent: bool, wire: &[u8]) -> O
 
 /// The model.
 pub fn modelled(role: Role, config: &Config, taking: Taking, close_sent: bool, wire: &[u8]) -> Modelled {
-    let mut model = Model { role, taking, out: Outcome::default(), close_sent, message: None, rest_len: 0 };
+    modelled_with(role, config, taking, close_sent, wire, None)
+}
+
+/// The model, where compression was agreed on: with or without the peer's context takeover.
+pub fn modelled_with(
+    role: Role,
+    config: &Config,
+    taking: Taking,
+    close_sent: bool,
+    wire: &[u8],
+    takeover: Option<bool>,
+) -> Modelled {
+    let mut model = Model {
+        role,
+        taking,
+        out: Outcome::default(),
+        close_sent,
+        message: None,
+        rest_len: 0,
+        takeover,
+        inflate: Inflate::default(),
+        compressed: None,
+        other_error: None,
+        gave_up: false,
+    };
     let state = if close_sent { CloseState::CloseExpected } else { CloseState::Open };
     model.out.state = Some(state);
     if close_sent {
         model.send(0x88, &[]);
     }
-    if let Err(code) = model.run(config, wire) {
+    if let Err(code) = model.run(config, wire)
+        && !model.gave_up
+    {
         if !model.close_sent {
             model.send(0x88, &code.to_be_bytes());
         }
@@ -64,6 +100,8 @@ pub fn modelled(role: Role, config: &Config, taking: Taking, close_sent: bool, w
         outcome: model.out,
         unfinished: model.message.map(|(opcode, payload, _)| (opcode, payload)),
         rest_len: model.rest_len,
+        other_error: model.other_error,
+        gave_up: model.gave_up,
     }
 }
 
@@ -75,6 +113,13 @@ struct Model {
     /// Opcode, payload so far and number of frames of the message under way.
     message: Option<(u8, Vec<u8>, u32)>,
     rest_len: usize,
+    takeover: Option<bool>,
+    /// What earlier messages left behind.
+    inflate: Inflate,
+    /// The message under way as it was sent, if it is compressed.
+    compressed: Option<Vec<u8>>,
+    other_error: Option<u16>,
+    gave_up: bool,
 }
 
 impl Model {
@@ -113,11 +158,12 @@ impl Model {
             if wire.len() < header_len {
                 return Ok(());
             }
-            if rsv != 0 || masked != (self.role == Role::Server) {
+            let may_be_compressed = self.takeover.is_some() && matches!(opcode, 1 | 2);
+            if (rsv != 0 && !may_be_compressed) || masked != (self.role == Role::Server) {
                 return Err(1002);
             }
             if !control {
-                self.begin(config, opcode, len)?;
+                self.begin(config, opcode, len, rsv != 0)?;
             }
             let payload = &wire[header_len..];
             let complete = payload.len() as u64 >= len;
@@ -133,7 +179,7 @@ impl Model {
                     return Ok(());
                 }
             } else {
-                self.data(fin, &payload, complete)?;
+                self.data(config, fin, &payload, complete)?;
                 if !complete {
                     return Ok(());
                 }
@@ -145,16 +191,23 @@ impl Model {
     }
 
     /// Judges the header of a data frame.
-    fn begin(&mut self, config: &Config, opcode: u8, len: u64) -> Result<(), u16> {
+    fn begin(&mut self, config: &Config, opcode: u8, len: u64, rsv1: bool) -> Result<(), u16> {
         let so_far = self.message.as_ref().map_or(0, |(_, payload, _)| payload.len() as u64);
-        let limited = self.taking == Taking::Whole;
-        if limited && (len > config.max_frame_len || len.saturating_add(so_far) > config.max_message_len) {
+        let max = config.max_frame_len;
+        let too_long = if rsv1 || self.compressed.is_some() {
+            // Nine bits for each byte are the worst that a sender should do.
+            len > max.saturating_add(max / 8).saturating_add(1024)
+        } else {
+            len > max || len.saturating_add(so_far) > config.max_message_len
+        };
+        if too_long && self.taking == Taking::Whole {
             return Err(1009);
         }
         match (&mut self.message, opcode) {
             (None, 0) | (Some(_), 1 | 2) => Err(1002),
             (None, opcode) => {
                 self.message = Some((opcode, Vec::new(), 1));
+                self.compressed = rsv1.then(Vec::new);
                 Ok(())
             }
             (Some((_, _, frame_count)), _) => {
@@ -164,9 +217,19 @@ impl Model {
         }
     }
 
-    fn data(&mut self, fin: bool, payload: &[u8], complete: bool) -> Result<(), u16> {
+    fn data(&mut self, config: &Config, fin: bool, payload: &[u8], complete: bool) -> Result<(), u16> {
+        match (self.compressed.take(), &mut self.message) {
+            (Some(mut compressed), _) => {
+                compressed.extend_from_slice(payload);
+                self.inflate(config, &compressed, fin && complete)?;
+                if !(fin && complete) {
+                    self.compressed = Some(compressed);
+                }
+            }
+            (None, Some((_, so_far, _))) => so_far.extend_from_slice(payload),
+            (None, None) => unreachable!("begin made one"),
+        }
         let Some((opcode, so_far, frame_count)) = &mut self.message else { unreachable!("begin made one") };
-        so_far.extend_from_slice(payload);
         if self.taking == Taking::Chunks && !payload.is_empty() {
             *frame_count = 0;
         }
@@ -182,6 +245,38 @@ impl Model {
             Message::binary(so_far.clone())
         });
         self.message = None;
+        Ok(())
+    }
+
+    /// Inflates the message under way; `last` tells that all of it is there.
+    fn inflate(&mut self, config: &Config, compressed: &[u8], last: bool) -> Result<(), u16> {
+        let limit = if self.taking == Taking::Whole { config.max_message_len } else { u64::MAX };
+        let max_len = usize::try_from(limit).unwrap_or(usize::MAX).min(MAX_INFLATED_LEN);
+        let mut inflate = self.inflate.clone();
+        let (payload, end) = inflate.message(compressed, max_len);
+        let Some((opcode, so_far, _)) = &mut self.message else { unreachable!("begin made one") };
+        *so_far = payload;
+        if so_far.len() > max_len {
+            self.gave_up = limit > max_len as u64;
+            let no_text = *opcode == 1 && std::str::from_utf8(so_far).is_err();
+            self.other_error = (end == End::Corrupt || no_text).then_some(1007);
+            return Err(1009);
+        }
+        match end {
+            End::Corrupt => return Err(1007),
+            End::Unfinished { within_code_lengths } if last => {
+                // Nothing tells that this is not the end, if the next message does not.
+                self.gave_up = within_code_lengths && self.takeover == Some(true);
+                return Err(1007);
+            }
+            End::Whole if last => {
+                self.inflate = inflate;
+                if self.takeover == Some(false) {
+                    self.inflate.forget();
+                }
+            }
+            _ => {}
+        }
         Ok(())
     }
 
