@@ -552,7 +552,11 @@ mod broken_streams {
             for stream in [&ended[..], &ended[..ended.len() - 1]] {
                 let mut inflater = inflater(takeover);
                 assert_eq!(inflate(&mut inflater, stream), Ok(b"Hello".to_vec()));
-                assert_eq!(inflate(&mut inflater, b""), Err(InflateError::Unterminated), "{takeover}, {stream:x?}");
+                assert_eq!(
+                    inflate(&mut inflater, b""),
+                    Err(InflateError::Unterminated),
+                    "{takeover}, {stream:x?}"
+                );
             }
         }
     }
