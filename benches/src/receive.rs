@@ -27,7 +27,7 @@ const fn read_len(filled_len: usize, missing_len: usize) -> usize {
     if filled_len + missing_len < LONG_LEN || missing_len > READ_LEN { READ_LEN } else { missing_len + 1024 }
 }
 
-/// The floor that has to be compared with what we lend: see [`Pass`].
+/// The floor that has to be compared with what we lend: one fused pass over payloads that lie in memory already.
 pub const PASS: &str = "pass alone";
 
 /// What we lend, in place.

@@ -14,7 +14,8 @@ pub enum Role {
 /// They are checked on the announced length, before a byte of it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
-    /// The longest payload of one frame in bytes. Default 16 MiB. Above it the connection fails with 1009.
+    /// The longest payload of one frame in bytes. Default 16 MiB. Above it the connection fails with 1009. A compressed
+    /// frame may be longer by an eighth and 1 KiB, for that is what compression can add.
     pub max_frame_len: u64,
     /// The longest message in bytes, all fragments together. Default 16 MiB. Above it the connection fails with
     /// 1009.
