@@ -138,7 +138,10 @@ async fn client_that_writes_without_reading_does_not_make_the_server_hoard() {
     };
     tokio::select! {
         () = writing => {}
-        () = lines.expect(&["/ transport error"]) => {}
+        line = lines.next() => {
+            // The queue is full; or, where the machine is too busy to fill it in time, a Ping went unanswered.
+            assert!(["/ transport error", "/ ping timeout"].contains(&line.as_str()), "{line}");
+        }
     }
     assert_eq!(server.io.client_count(), 0);
 }
