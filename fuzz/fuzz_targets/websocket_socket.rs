@@ -20,7 +20,8 @@ use sockeye_fuzz::{
 };
 use sockeye_tokio_websocket::{Error, Options, Receiver, Sender, WebSocket};
 use sockeye_websocket::{
-    CloseCode, CloseFrame, CloseState, Config, Message, MessageKind, Prepared, ReceiveState, Role, SendError,
+    CloseCode, CloseFrame, CloseState, Config, Event, Message, MessageKind, Prepared, ReceiveState, Role,
+    SendError,
 };
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
@@ -290,7 +291,7 @@ impl<'r> Run<'r> {
                 true
             }
             Some(Err(error)) => {
-                assert!(matches!(error, Error::Io(_)) && self.transport.write_failed());
+                assert!(matches!(error, Error::Io(_)) && cannot_write(&self.transport, &self.ledger));
                 false
             }
             None => false,
@@ -329,7 +330,9 @@ impl<'r> Run<'r> {
             match self.sending.drive(&self.transport, poll_count, writer.write(piece.as_bytes())) {
                 Some(Ok(())) => self.ledger.piece(kind, piece),
                 Some(Err(error)) => {
-                    return assert!(matches!(error, Error::Io(_)) && self.transport.write_failed());
+                    return assert!(
+                        matches!(error, Error::Io(_)) && cannot_write(&self.transport, &self.ledger)
+                    );
                 }
                 None => return,
             }
@@ -341,7 +344,7 @@ impl<'r> Run<'r> {
                     assert!(self.transport.is_flushed());
                 }
                 Some(Err(error)) => {
-                    assert!(matches!(error, Error::Io(_)) && self.transport.write_failed());
+                    assert!(matches!(error, Error::Io(_)) && cannot_write(&self.transport, &self.ledger));
                     self.ledger.finished(false);
                 }
                 None => self.ledger.finished(false),
@@ -372,6 +375,7 @@ impl<'r> Run<'r> {
     fn receive_borrowed(&mut self, poll_count: usize, reply: &Reply<'_>) {
         self.ledger.ask_whole();
         let max_output_len = self.options.max_output_len;
+        let closing = self.is_closing();
         let reply_text = if let Reply::Text(text) = reply { self.ledger.unique(text) } else { String::new() };
         let (transport, receiving) = (&self.transport, &mut self.receiving);
         let mut replied = None;
@@ -382,7 +386,9 @@ impl<'r> Run<'r> {
                     Err(error) => return Some(Err(error)),
                 };
                 let room = max_output_len + 2 * 139;
-                assert!(replies.queued_len() < room || transport.write_failed(), "nobody waited");
+                // After a Close there are no more replies, so none are waited for.
+                let last = closing || matches!(event, Event::Close(_));
+                assert!(replies.queued_len() < room || last || transport.write_failed(), "nobody waited");
                 replied = match reply {
                     Reply::None => None,
                     Reply::Text(_) => Some(replies.text(&reply_text)),
@@ -491,7 +497,7 @@ impl<'r> Run<'r> {
                         assert!(!open || self.ledger.is_closing() || self.ledger.ended().is_some());
                     }
                     Some(Err(Error::Io(_))) => {
-                        assert!(self.transport.write_failed());
+                        assert!(cannot_write(&self.transport, &self.ledger));
                         self.ledger.closed(frame);
                     }
                     Some(Err(error)) => panic!("closing failed with {error}"),
@@ -543,6 +549,11 @@ impl<'r> Run<'r> {
             Halves(_, receiver) => self.ledger.is_closing() || receiver.state() != ReceiveState::Open,
         }
     }
+}
+
+/// The transport failed, or the connection is over and what waited was given up.
+fn cannot_write(transport: &Transport, ledger: &Ledger) -> bool {
+    transport.write_failed() || ledger.ended().is_some()
 }
 
 fn close_frame(close: &CloseWith<'_>) -> Option<CloseFrame> {

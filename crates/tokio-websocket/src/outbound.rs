@@ -112,7 +112,7 @@ impl Outbound {
     /// Refuses to send any more and gives up what waits: nobody must wait for a peer that never reads it.
     pub(crate) fn end(&mut self) {
         self.codec.end();
-        self.cut_off |= !self.output.is_empty();
+        self.cut_off |= self.unflushed || !self.output.is_empty();
         self.output = Output::default();
         self.unflushed = false;
     }
