@@ -3,8 +3,10 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 use parking_lot::Mutex;
-use serde::de::DeserializeOwned;
-use sockeye_socketio::{Args, ArgsError, EventArgs, encode_ack};
+use sockeye_socketio::{
+    Args, EncodeError, EventArgs, encode_ack,
+    handler::{self, FromAnswer},
+};
 use std::{
     collections::HashMap,
     fmt,
@@ -23,7 +25,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use crate::{AckError, EmitError, RawArgs, Socket, outgoing::Outgoing};
+use crate::{AckError, EmitError, Socket, outgoing::Outgoing};
 
 /// The acknowledgements that a socket waits for.
 #[derive(Debug, Default)]
@@ -116,34 +118,6 @@ impl<T> AckFuture<T> {
     }
 }
 
-/// What an acknowledgement can be read as: anything that deserializes from its first argument, [`Args`](crate::Args) of a
-/// tuple for all of its arguments, or [`RawArgs`] as they came.
-pub trait FromAnswer: Sized {
-    /// Reads the arguments of the acknowledgement.
-    ///
-    /// # Errors
-    /// When they are of another type.
-    fn from_answer(args: Args<'_>) -> Result<Self, ArgsError>;
-}
-
-impl<T: DeserializeOwned> FromAnswer for T {
-    fn from_answer(args: Args<'_>) -> Result<Self, ArgsError> {
-        args.first()
-    }
-}
-
-impl<T: DeserializeOwned> FromAnswer for crate::Args<T> {
-    fn from_answer(args: Args<'_>) -> Result<Self, ArgsError> {
-        args.all().map(Self)
-    }
-}
-
-impl FromAnswer for RawArgs {
-    fn from_answer(args: Args<'_>) -> Result<Self, ArgsError> {
-        Ok(Self::new(args))
-    }
-}
-
 impl<T: FromAnswer> Future for AckFuture<T> {
     type Output = Result<T, AckError>;
 
@@ -220,6 +194,15 @@ impl Ack {
             let _ = owed.socket.send(&packet, false);
         }
         Ok(())
+    }
+}
+
+impl handler::Answer for Ack {
+    fn answer<A: EventArgs>(&self, args: A) -> Result<(), EncodeError> {
+        match self.send(args) {
+            Ok(()) | Err(EmitError::Disconnected) => Ok(()),
+            Err(EmitError::Encode(error)) => Err(error),
+        }
     }
 }
 

@@ -100,34 +100,3 @@ impl From<String> for ConnectError {
         Self::new(message)
     }
 }
-
-/// What went wrong in or around a handler; see [`Namespace::on_error`](crate::Namespace::on_error).
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum HandlerError {
-    /// The client sent arguments of another type than the handler takes. If it asked for an acknowledgement, it got
-    /// `{"error": "invalid arguments"}`.
-    InvalidArguments(ArgsError),
-    /// The handler takes something that this server or socket does not have, such as a `State` never set.
-    Missing(&'static str),
-    /// The handler returned an error.
-    Failed(Box<dyn Error + Send + Sync>),
-    /// The handler panicked, with this message.
-    Panicked(String),
-    /// What the handler returned cannot be encoded.
-    Reply(EncodeError),
-}
-
-impl fmt::Display for HandlerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::InvalidArguments(error) => write!(f, "invalid arguments: {error}"),
-            Self::Missing(what) => write!(f, "the handler takes {what}, which is not there"),
-            Self::Failed(error) => write!(f, "the handler failed: {error}"),
-            Self::Panicked(message) => write!(f, "the handler panicked: {message}"),
-            Self::Reply(error) => write!(f, "the handler's reply cannot be encoded: {error}"),
-        }
-    }
-}
-
-impl Error for HandlerError {}

@@ -43,10 +43,10 @@ mod service;
 mod socket;
 mod trace;
 
-pub use ack::{Ack, AckFuture, FromAnswer};
+pub use ack::{Ack, AckFuture};
 pub use broadcast::Broadcast;
 pub use config::Config;
-pub use error::{AckError, ConnectError, EmitError, HandlerError};
+pub use error::{AckError, ConnectError, EmitError};
 pub use handler::{Args, Auth, Data, EventName, IntoReply, RawArgs, Reply, State};
 pub use handshake::{Handshake, RemoteAddr};
 pub use io::{Builder, Io};
@@ -58,4 +58,7 @@ pub use socket::{Emitter, Socket};
 pub use sockeye_adapter as adapter;
 pub use sockeye_adapter::{RemoteSocketData, Room, SocketId};
 pub use sockeye_engineio::{CloseReason, Transport, TransportSet};
-pub use sockeye_socketio::{Binary, EventArgs};
+pub use sockeye_socketio::{
+    Binary, EventArgs,
+    handler::{FromAnswer, HandlerError},
+};

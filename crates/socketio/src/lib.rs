@@ -13,6 +13,7 @@ mod encode;
 mod error;
 mod event;
 mod event_args;
+pub mod handler;
 mod json;
 mod packet;
 mod placeholder;

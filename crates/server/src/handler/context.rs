@@ -1,10 +1,13 @@
 //! What happened: what handlers' arguments are extracted from.
 
 use serde_json::json;
-use sockeye_socketio::{Args, DecodeError};
+use sockeye_socketio::{
+    Args, DecodeError,
+    handler::{ReceivedEvent, Rejection},
+};
 use std::cell::{Cell, RefCell};
 
-use super::{Rejection, report};
+use super::report;
 use crate::{Ack, DisconnectReason, HandlerError, Socket};
 
 /// An event of the client.
@@ -74,10 +77,6 @@ impl<'a> EventContext<'a> {
         self.observed.set(observed);
     }
 
-    pub(crate) fn mark_read(&self) {
-        self.read.set(true);
-    }
-
     /// An argument of a handler could not be extracted. Broken JSON is the end of the connection; anything else the
     /// client is told, if it asked for an answer.
     pub(crate) fn reject(&self, rejection: Rejection) {
@@ -101,6 +100,20 @@ impl<'a> EventContext<'a> {
             None if self.read.get() => Ok(()),
             None => self.args.validate(),
         }
+    }
+}
+
+impl ReceivedEvent for EventContext<'_> {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn args(&self) -> Args<'_> {
+        self.args
+    }
+
+    fn mark_read(&self) {
+        self.read.set(true);
     }
 }
 

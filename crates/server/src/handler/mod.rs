@@ -16,16 +16,17 @@
 
 mod context;
 mod extract;
-mod reply;
 
 use sockeye_adapter::BoxFuture;
 use std::{future::Future, marker::PhantomData, sync::Arc};
 
-use crate::{ConnectError, HandlerError, Socket, trace::warn};
+use crate::{Ack, ConnectError, EmitError, HandlerError, Socket, trace::warn};
 
 pub use context::{ConnectContext, DisconnectContext, EventContext};
-pub use extract::{Args, Auth, Data, EventName, FromContext, RawArgs, Rejection, State};
-pub use reply::{IntoReply, Reply};
+pub use extract::{Auth, State};
+pub use sockeye_socketio::handler::{
+    Args, Data, EventName, FromContext, IntoReply, RawArgs, Rejection, Reply,
+};
 
 /// A handler of events; see the [module](self).
 pub trait EventHandler<M>: Send + Sync + 'static {
@@ -59,6 +60,16 @@ pub trait Middleware<M>: Send + Sync + 'static {
 pub(crate) fn report(socket: &Socket, error: &HandlerError) {
     warn!(target: "sockeye::socket", error = %error, "handler failed");
     socket.namespace().report(socket, error);
+}
+
+/// Reports how a handler failed. That a client left while its handler ran is no fault of the handler.
+fn conclude(socket: &Socket, outcome: Result<(), HandlerError>) {
+    match outcome {
+        Err(HandlerError::Failed(error)) if matches!(error.downcast_ref(), Some(EmitError::Disconnected)) => {
+        }
+        Err(error) => report(socket, &error),
+        Ok(()) => {}
+    }
 }
 
 /// Handlers of a socket's life: nobody waits for an answer of theirs.
@@ -106,9 +117,7 @@ macro_rules! handlers {
                     let future = self($($arg),*);
                     let (socket, ack) = (context.socket().clone(), context.reply_to());
                     Some(Box::pin(async move {
-                        if let Err(error) = future.await.reply(ack.as_ref()) {
-                            report(&socket, &error);
-                        }
+                        conclude(&socket, future.await.reply(ack.as_ref()));
                     }))
                 }
             }
@@ -160,11 +169,7 @@ fn finish<F: Future<Output: IntoReply> + Send + 'static>(
     future: F,
 ) -> BoxFuture<'static, ()> {
     let socket = socket.clone();
-    Box::pin(async move {
-        if let Err(error) = future.await.reply(None) {
-            report(&socket, &error);
-        }
-    })
+    Box::pin(async move { conclude(&socket, future.await.reply(None::<&Ack>)) })
 }
 
 macro_rules! erased {

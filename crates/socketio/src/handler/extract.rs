@@ -1,0 +1,229 @@
+//! The arguments that handlers can take, and what acknowledgements can be read as.
+
+use alloc::{borrow::ToOwned, format, string::String, vec::Vec};
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use serde::{
+    de::DeserializeOwned,
+    ser::{Error as _, SerializeSeq},
+};
+
+use super::HandlerError;
+use crate::{self as socketio, ArgsError, EventArgs};
+
+/// A type that handlers can take as an argument, extracted from what happened.
+pub trait FromContext<C>: Sized {
+    /// Extracts it.
+    ///
+    /// # Errors
+    ///
+    /// When it is not there; the handler is then not called.
+    fn from_context(context: &C) -> Result<Self, Rejection>;
+}
+
+/// An event of the peer, which handlers' arguments are extracted from.
+pub trait ReceivedEvent {
+    /// The name of the event.
+    fn name(&self) -> &str;
+
+    /// The arguments, not read yet.
+    fn args(&self) -> socketio::Args<'_>;
+
+    /// Told when all arguments are read: then nobody has to look any more whether they are valid.
+    fn mark_read(&self) {}
+}
+
+/// Why an argument could not be extracted.
+#[derive(Debug)]
+pub struct Rejection(HandlerError);
+
+impl Rejection {
+    /// The peer's data is not what the handler takes.
+    #[must_use]
+    pub const fn invalid_arguments(error: ArgsError) -> Self {
+        Self(HandlerError::InvalidArguments(error))
+    }
+
+    /// What the handler takes is not there.
+    #[must_use]
+    pub const fn missing(what: &'static str) -> Self {
+        Self(HandlerError::Missing(what))
+    }
+
+    /// The reason, to be reported.
+    #[must_use]
+    pub fn into_error(self) -> HandlerError {
+        self.0
+    }
+}
+
+/// The first argument of an event, deserialized; a missing one like `null`. Binary data is taken by
+/// [`Binary`](crate::Binary) without a copy, wherever in `T` it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Data<T>(pub T);
+
+impl<C: ReceivedEvent, T: DeserializeOwned> FromContext<C> for Data<T> {
+    fn from_context(context: &C) -> Result<Self, Rejection> {
+        context.mark_read();
+        context.args().first().map(Self).map_err(Rejection::invalid_arguments)
+    }
+}
+
+/// All arguments of an event as a tuple, or as anything else that deserializes from a sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Args<T>(pub T);
+
+impl<C: ReceivedEvent, T: DeserializeOwned> FromContext<C> for Args<T> {
+    fn from_context(context: &C) -> Result<Self, Rejection> {
+        context.mark_read();
+        context.args().all().map(Self).map_err(Rejection::invalid_arguments)
+    }
+}
+
+/// All arguments of an event as they came, not read: to be passed on, or read later. Emitting them sends the same
+/// arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawArgs {
+    json: ByteString,
+    attachments: Vec<Bytes>,
+}
+
+impl RawArgs {
+    /// The arguments as JSON, an array. Where binary data was, there is a placeholder object.
+    #[must_use]
+    pub fn json(&self) -> &str {
+        &self.json
+    }
+
+    /// The binary data, in the order of the placeholders' numbers.
+    #[must_use]
+    pub fn attachments(&self) -> &[Bytes] {
+        &self.attachments
+    }
+
+    /// Deserializes all arguments, as [`Args`] does.
+    ///
+    /// # Errors
+    ///
+    /// When they are of another type.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, ArgsError> {
+        socketio::Args::from_array(&self.json)?.with_attachments(&self.attachments).all()
+    }
+}
+
+impl From<socketio::Args<'_>> for RawArgs {
+    fn from(args: socketio::Args<'_>) -> Self {
+        Self { json: format!("[{}]", args.json()).into(), attachments: args.attachments().to_vec() }
+    }
+}
+
+impl<C: ReceivedEvent> FromContext<C> for RawArgs {
+    fn from_context(context: &C) -> Result<Self, Rejection> {
+        let args = context.args();
+        args.validate().map_err(|error| Rejection::invalid_arguments(error.into()))?;
+        context.mark_read();
+        Ok(args.into())
+    }
+}
+
+impl EventArgs for RawArgs {
+    fn serialize_args<S: SerializeSeq>(&self, seq: &mut S) -> Result<(), S::Error> {
+        match socketio::Args::from_array(&self.json) {
+            Ok(args) => args.serialize_args(seq),
+            Err(error) => Err(S::Error::custom(error)),
+        }
+    }
+
+    fn raw_attachments(&self) -> &[Bytes] {
+        &self.attachments
+    }
+}
+
+/// The name of the event: for handlers of all events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventName(pub String);
+
+impl<C: ReceivedEvent> FromContext<C> for EventName {
+    fn from_context(context: &C) -> Result<Self, Rejection> {
+        Ok(Self(context.name().to_owned()))
+    }
+}
+
+/// What an acknowledgement can be read as: anything that deserializes from its first argument, [`Args`] of a
+/// tuple for all of its arguments, or [`RawArgs`] as they came.
+pub trait FromAnswer: Sized {
+    /// Reads the arguments of the acknowledgement.
+    ///
+    /// # Errors
+    ///
+    /// When they are of another type.
+    fn from_answer(args: socketio::Args<'_>) -> Result<Self, ArgsError>;
+}
+
+impl<T: DeserializeOwned> FromAnswer for T {
+    fn from_answer(args: socketio::Args<'_>) -> Result<Self, ArgsError> {
+        args.first()
+    }
+}
+
+impl<T: DeserializeOwned> FromAnswer for Args<T> {
+    fn from_answer(args: socketio::Args<'_>) -> Result<Self, ArgsError> {
+        args.all().map(Self)
+    }
+}
+
+impl FromAnswer for RawArgs {
+    fn from_answer(args: socketio::Args<'_>) -> Result<Self, ArgsError> {
+        Ok(args.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Limits, Packet, encode_event};
+    use alloc::string::ToString;
+
+    struct Received<'a>(crate::Event<'a>);
+
+    impl ReceivedEvent for Received<'_> {
+        fn name(&self) -> &str {
+            &self.0.name
+        }
+
+        fn args(&self) -> socketio::Args<'_> {
+            self.0.args
+        }
+    }
+
+    fn received(text: &str) -> Received<'_> {
+        Received(Packet::decode(text, &Limits::default()).unwrap().event().unwrap())
+    }
+
+    #[test]
+    fn arguments_are_extracted_by_type() {
+        let event = received(r#"2["sum",1,"a"]"#);
+        assert_eq!(Data::<u8>::from_context(&event).unwrap(), Data(1));
+        assert_eq!(Args::<(u8, String)>::from_context(&event).unwrap(), Args((1, "a".to_string())));
+        assert_eq!(EventName::from_context(&event).unwrap(), EventName("sum".to_string()));
+        assert_eq!(RawArgs::from_context(&event).unwrap().json(), r#"[1,"a"]"#);
+    }
+
+    #[test]
+    fn arguments_of_another_type_are_the_peers_fault() {
+        let error = Data::<bool>::from_context(&received(r#"2["sum",1]"#)).unwrap_err().into_error();
+        assert!(matches!(error, HandlerError::InvalidArguments(ArgsError::Data(_))));
+        let error = RawArgs::from_context(&received(r#"2["sum",{]"#)).unwrap_err().into_error();
+        assert!(matches!(error, HandlerError::InvalidArguments(ArgsError::Protocol(_))));
+    }
+
+    #[test]
+    fn raw_arguments_are_emitted_as_they_came() {
+        let event = received(r#"2["sum", 1,{"a":[]}]"#);
+        let raw = RawArgs::from_context(&event).unwrap();
+        let mut out = Vec::new();
+        encode_event(&mut out, &mut Vec::new(), "/", None, "again", &raw).unwrap();
+        assert_eq!(out, br#"2["again",1,{"a":[]}]"#);
+    }
+}
