@@ -15,6 +15,8 @@ pub struct BroadcastOptions {
     pub local: bool,
     /// Sockets that cannot take the packet at this instant miss it.
     pub volatile: bool,
+    /// The packet is sent as it is, also to clients that negotiated compression: Socket.IO's `compress(false)`.
+    pub uncompressed: bool,
     /// How long acknowledgements may take.
     pub timeout: Option<Duration>,
 }

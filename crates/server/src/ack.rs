@@ -189,7 +189,8 @@ impl Ack {
             return Ok(());
         }
         let name = owed.socket.namespace().name();
-        let packet = Outgoing::encode(|out, attachments| encode_ack(out, attachments, name, owed.id, &args))?;
+        let packet = Outgoing::encode(|out, attachments| encode_ack(out, attachments, name, owed.id, &args))?
+            .compression(owed.socket.namespace().deflate_threshold(), true);
         if !owed.answered.swap(true, Ordering::AcqRel) {
             let _ = owed.socket.send(&packet, false);
         }
@@ -214,7 +215,7 @@ mod tests {
     use sockeye_engineio::Transport;
 
     fn connected() -> Socket {
-        let namespace = NamespaceInner::new("/", Arc::default(), None);
+        let namespace = NamespaceInner::new("/", Arc::default(), None, None);
         let mailbox = Arc::new(Mailbox::new(Transport::WebSocket, 1 << 20));
         let handshake = Arc::new(Handshake::new(Request::new(()).into_parts().0));
         let socket = Socket::new(namespace, mailbox, handshake, ByteString::new());

@@ -55,14 +55,22 @@ impl Broadcast {
         self
     }
 
-    /// Sends an event to the selected sockets. It is encoded once.
+    /// Whether the event may be compressed, for clients that negotiated that. Default yes; `false` saves the time for
+    /// what hardly shrinks, such as images.
+    pub const fn compress(mut self, compress: bool) -> Self {
+        self.options.uncompressed = !compress;
+        self
+    }
+
+    /// Sends an event to the selected sockets. It is encoded once, and compressed at most once.
     ///
     /// # Errors
     /// [`EmitError::Encode`].
     pub fn emit<A: EventArgs>(&self, event: &str, args: A) -> Result<(), EmitError> {
         let name = self.namespace.name();
         let packet =
-            Outgoing::encode(|out, attachments| encode_event(out, attachments, name, None, event, &args))?;
+            Outgoing::encode(|out, attachments| encode_event(out, attachments, name, None, event, &args))?
+                .compression(self.namespace.deflate_threshold(), !self.options.uncompressed);
         self.namespace.broadcast_local(&packet, &self.options);
         if let Some(adapter) = self.namespace.cluster(&self.options) {
             adapter.broadcast(&packet.to_broadcast(), &self.options);

@@ -140,7 +140,10 @@ impl IoInner {
         let mut namespaces = self.namespaces.write();
         namespaces
             .entry(name.to_owned())
-            .or_insert_with(|| NamespaceInner::new(name, self.state.clone(), self.make_adapter.as_deref()))
+            .or_insert_with(|| {
+                let deflate_threshold = self.engine.config.deflate_threshold();
+                NamespaceInner::new(name, self.state.clone(), deflate_threshold, self.make_adapter.as_deref())
+            })
             .clone()
     }
 

@@ -62,3 +62,4 @@ pub use sockeye_socketio::{
     Binary, EventArgs,
     handler::{FromAnswer, HandlerError},
 };
+pub use sockeye_tokio_websocket::deflate::Config as DeflateConfig;

@@ -43,6 +43,8 @@ type OnError = dyn Fn(&Socket, &HandlerError) + Send + Sync;
 pub(crate) struct NamespaceInner {
     name: String,
     state: Arc<Extensions>,
+    /// See [`Outgoing::compression`].
+    deflate_threshold: Option<usize>,
     handlers: RwLock<Handlers>,
     index: RwLock<RoomIndex<Socket>>,
     /// `None` when the server is alone.
@@ -185,6 +187,11 @@ impl Namespace {
         self.all().volatile()
     }
 
+    /// Whether the event may be compressed, for clients that negotiated that; see [`Broadcast::compress`].
+    pub fn compress(&self, compress: bool) -> Broadcast {
+        self.all().compress(compress)
+    }
+
     /// Sends an event to all sockets of the namespace.
     ///
     /// # Errors
@@ -259,10 +266,16 @@ pub(crate) fn check_event_name(event: &str) {
 }
 
 impl NamespaceInner {
-    pub(crate) fn new(name: &str, state: Arc<Extensions>, make_adapter: Option<&MakeAdapter>) -> Arc<Self> {
+    pub(crate) fn new(
+        name: &str,
+        state: Arc<Extensions>,
+        deflate_threshold: Option<usize>,
+        make_adapter: Option<&MakeAdapter>,
+    ) -> Arc<Self> {
         let namespace = Arc::new(Self {
             name: name.to_owned(),
             state,
+            deflate_threshold,
             handlers: RwLock::default(),
             index: RwLock::default(),
             adapter: OnceLock::new(),
@@ -280,6 +293,10 @@ impl NamespaceInner {
 
     pub(crate) fn state<T: Clone + Send + Sync + 'static>(&self) -> Option<T> {
         self.state.get().cloned()
+    }
+
+    pub(crate) const fn deflate_threshold(&self) -> Option<usize> {
+        self.deflate_threshold
     }
 
     pub(crate) fn next_ack_id(&self) -> u64 {
@@ -410,7 +427,9 @@ impl Node for LocalNode {
 
     fn broadcast(&self, packet: &BroadcastPacket, options: &BroadcastOptions) {
         if let Some(namespace) = self.namespace.upgrade() {
-            namespace.broadcast_local(&Outgoing::from_broadcast(packet), options);
+            let packet = Outgoing::from_broadcast(packet)
+                .compression(namespace.deflate_threshold, !options.uncompressed);
+            namespace.broadcast_local(&packet, options);
         }
     }
 

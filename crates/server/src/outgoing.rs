@@ -19,6 +19,8 @@ use sockeye_tokio_websocket::{MessageKind, Prepared};
 pub(crate) struct Outgoing {
     pub(crate) text: Prepared,
     pub(crate) attachments: Vec<Prepared>,
+    /// Whether an answer to a GET may be compressed for its sake.
+    pub(crate) compress: bool,
 }
 
 impl Outgoing {
@@ -34,7 +36,21 @@ impl Outgoing {
         Ok(Self {
             text: Prepared::from_buffer(MessageKind::Text, buffer),
             attachments: attachments.iter().map(|bytes| Prepared::binary(bytes)).collect(),
+            compress: true,
         })
+    }
+
+    /// Decides about compression. `threshold` is how long a message is at least that WebSockets get compressed; `None`
+    /// where none negotiates that.
+    pub(crate) fn compression(mut self, threshold: Option<usize>, wanted: bool) -> Self {
+        self.compress = wanted;
+        let Some(threshold) = threshold.filter(|_| wanted) else { return self };
+        for message in std::iter::once(&mut self.text).chain(&mut self.attachments) {
+            if message.payload().len() >= threshold {
+                *message = message.clone().compressible();
+            }
+        }
+        self
     }
 
     /// A packet that came from another server.
@@ -46,6 +62,7 @@ impl Outgoing {
         Self {
             text: Prepared::from_buffer(MessageKind::Text, buffer),
             attachments: packet.attachments.iter().map(|bytes| Prepared::binary(bytes)).collect(),
+            compress: true,
         }
     }
 

@@ -176,7 +176,7 @@ fn open_packet<'a>(io: &IoInner, sid: &'a Sid, upgrades: TransportSet) -> OpenPa
 
 fn socket_options(io: &IoInner) -> Options {
     let config = SocketConfig::default().with_max_message_len(io.engine.config.max_payload_len as u64);
-    Options { config, ..Options::default() }
+    Options { config, deflate: io.engine.config.per_message_deflate, ..Options::default() }
 }
 
 /// The head of a request, taken from it.
