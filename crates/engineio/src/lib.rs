@@ -1,8 +1,8 @@
 //! The Engine.IO protocol, revision 4, without I/O.
 //!
 //! This crate owns what Engine.IO says on the wire and how a session lives: packets, polling payloads, the
-//! open packet, session ids, error answers, the checks of a request and the server's [`Session`] state
-//! machine. It never opens a socket, reads a clock, spawns a task or draws a random number: bytes, the time
+//! open packet, session ids, error answers, the checks of a request and the state machines of both sides, [`Session`] and
+//! [`ClientSession`]. It never opens a socket, reads a clock, spawns a task or draws a random number: bytes, the time
 //! and random bytes come in as arguments, and what has to happen comes out as values.
 //!
 //! ```text
@@ -48,6 +48,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod client;
 mod close;
 mod error;
 mod json;
@@ -59,6 +60,7 @@ mod session;
 mod sid;
 mod transport;
 
+pub use client::{ClientConfig, ClientEvent, ClientSession, ClientState, ClientTransmit};
 pub use close::CloseReason;
 pub use error::{DecodeError, ErrorCode};
 pub use open::OpenPacket;
