@@ -5,9 +5,11 @@
 //!  └ name   └ 0          └ 1 ─────────────────────────────────────────────┘
 //! ```
 //!
-//! The whole array goes through serde_json's own deserializer; a thin layer in front of the target type skips the name, makes
-//! missing arguments read like `null`, and passes over surplus ones, so that nothing stays unchecked.
+//! The whole array goes through serde_json's own deserializer, or elements of a msgpack message through that of this crate; a
+//! thin layer in front of the target type skips the name, makes missing arguments read like `null`, and passes over surplus
+//! ones, so that nothing stays unchecked.
 
+use alloc::{borrow::Cow, string::String, vec::Vec};
 use core::{cell::Cell, fmt, marker::PhantomData};
 
 use bytes::Bytes;
@@ -17,13 +19,17 @@ use serde::{
         value::UnitDeserializer,
     },
     forward_to_deserialize_any,
+    ser::SerializeSeq,
 };
 use serde_json::value::RawValue;
 
 use crate::{
     attach::Attached,
+    encode::encode_args,
     error::{ArgsError, DecodeError},
-    json, placeholder,
+    json,
+    msgpack::{Reader, Values, visit_seq},
+    placeholder,
 };
 
 /// Arguments, unread.
@@ -31,13 +37,26 @@ use crate::{
 /// Reading checks the syntax of all of them, those included that nobody asked for.
 #[derive(Clone, Copy)]
 pub struct Args<'a> {
+    form: Form<'a>,
+    attachments: &'a [Bytes],
+}
+
+#[derive(Clone, Copy)]
+enum Form<'a> {
+    Json(Array<'a>),
+    /// So many elements, which were checked when the packet was decoded.
+    MsgPack(Reader<'a>, usize),
+}
+
+/// Arguments as JSON.
+#[derive(Clone, Copy)]
+struct Array<'a> {
     /// The whole array, the name of the event included, possibly with white space behind it.
-    array: &'a str,
+    text: &'a str,
     /// Where the array goes on behind its opening bracket, or behind the name of the event.
     start: usize,
     /// Whether the first element of the array is the name of the event.
     named: bool,
-    attachments: &'a [Bytes],
 }
 
 impl<'a> Args<'a> {
@@ -59,13 +78,23 @@ impl<'a> Args<'a> {
         if !json.starts_with('[') || json.len() < 2 || !json::trim_end(json).ends_with(']') {
             return Err(DecodeError::InvalidJson { line: 1, column: 1 });
         }
-        Ok(Self { array: json, start: 1, named: false, attachments: &[] })
+        Ok(Self::of_array(json))
+    }
+
+    /// The arguments that a text in brackets holds.
+    pub(crate) const fn of_array(json: &'a str) -> Self {
+        Self { form: Form::Json(Array { text: json, start: 1, named: false }), attachments: &[] }
     }
 
     /// The arguments behind the name, which ends at the index `start` of the payload `array`; they [follow](Self::follow) it.
     #[inline]
     pub(crate) const fn after_name(array: &'a str, start: usize) -> Self {
-        Self { array, start, named: true, attachments: &[] }
+        Self { form: Form::Json(Array { text: array, start, named: true }), attachments: &[] }
+    }
+
+    /// So many arguments of a msgpack message, which are what `reader` comes to next.
+    pub(crate) const fn from_msgpack(reader: Reader<'a>, count: usize) -> Self {
+        Self { form: Form::MsgPack(reader, count), attachments: &[] }
     }
 
     /// Whether the array goes on, or ends, behind the name, which ends at the index `start`.
@@ -106,7 +135,7 @@ impl<'a> Args<'a> {
         Self { attachments, ..self }
     }
 
-    /// The attachments, when there are any.
+    /// The attachments, when there are any; none of a msgpack message, where bytes stand within the arguments.
     #[must_use]
     pub const fn attachments(&self) -> &'a [Bytes] {
         self.attachments
@@ -114,7 +143,7 @@ impl<'a> Args<'a> {
 
     /// The raw JSON text of the arguments: separated by commas, without brackets, without the name of the event.
     ///
-    /// Placeholders stand here as they came.
+    /// Placeholders stand here as they came. It is made when the arguments came as msgpack, see [`to_text`](Self::to_text).
     ///
     /// ```
     /// use sockeye_socketio::{Limits, Packet};
@@ -124,17 +153,59 @@ impl<'a> Args<'a> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn json(&self) -> &'a str {
-        let elements = json::trim_end(&self.array[self.start..]);
-        let elements = json::trim(elements.strip_suffix(']').unwrap_or(elements));
-        json::trim(if self.named { elements.strip_prefix(',').unwrap_or(elements) } else { elements })
+    pub fn json(&self) -> Cow<'a, str> {
+        match self.form {
+            Form::Json(array) => Cow::Borrowed(array.elements()),
+            Form::MsgPack(..) => {
+                let (array, _) = self.to_text();
+                Cow::Owned(array[1..array.len() - 1].into())
+            }
+        }
+    }
+
+    /// The arguments as a JSON array and its attachments, in whatever form they came: for storage, and for others that know
+    /// the text form only. [`from_array`](Self::from_array) and [`with_attachments`](Self::with_attachments) bring them back.
+    ///
+    /// Of a msgpack message, bytes become attachments that share its memory, `undefined` becomes `null`, and dates their text.
+    /// Of JSON, syntax is not checked.
+    ///
+    /// ```
+    /// use sockeye_socketio::{Limits, msgpack};
+    ///
+    /// let message = bytes::Bytes::from_static(b"\x83\xa4type\x02\xa3nsp\xa1/\xa4data\x92\xa5image\xc4\x02\x89P");
+    /// let packet = msgpack::Packet::decode(&message, &Limits::default())?;
+    /// let (array, attachments) = packet.event()?.args.to_text();
+    /// assert_eq!(array, r#"[{"_placeholder":true,"num":0}]"#);
+    /// assert_eq!(attachments, [&b"\x89P"[..]]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn to_text(&self) -> (String, Vec<Bytes>) {
+        match self.form {
+            Form::Json(array) => (["[", array.elements(), "]"].concat(), self.attachments.to_vec()),
+            // What was decoded can be written as JSON: its texts are UTF-8, and its keys text.
+            Form::MsgPack(..) => encode_args(self).unwrap_or_else(|_| ("[]".into(), Vec::new())),
+        }
+    }
+
+    /// The elements of a msgpack message and their count, if that is the form.
+    pub(crate) fn msgpack(&self) -> Option<(Bytes, usize)> {
+        match self.form {
+            Form::Json(_) => None,
+            Form::MsgPack(reader, count) => Some((reader.rest(), count)),
+        }
     }
 
     /// Whether there is no argument.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let bytes = self.array.as_bytes();
-        bytes.get(json::skip_whitespace(bytes, self.start)) == Some(&b']')
+        match self.form {
+            Form::Json(Array { text, start, .. }) => {
+                let bytes = text.as_bytes();
+                bytes.get(json::skip_whitespace(bytes, start)) == Some(&b']')
+            }
+            Form::MsgPack(_, count) => count == 0,
+        }
     }
 
     /// Reads the first argument, and passes over the others.
@@ -186,15 +257,17 @@ impl<'a> Args<'a> {
     }
 
     /// Checks what nobody reads: the syntax of all arguments, the depth of their nesting, and the placeholders when there are
-    /// [attachments](Self::with_attachments).
+    /// [attachments](Self::with_attachments). Those of a msgpack message were checked when it was decoded.
     ///
     /// # Errors
     ///
     /// [`DecodeError::InvalidJson`], [`DecodeError::TooDeep`] or [`DecodeError::InvalidPlaceholder`].
     pub fn validate(&self) -> Result<(), DecodeError> {
-        json::validate(self.array)?;
-        if !self.attachments.is_empty() {
-            placeholder::normalize(self.array, self.attachments.len())?;
+        if let Form::Json(Array { text, .. }) = self.form {
+            json::validate(text)?;
+            if !self.attachments.is_empty() {
+                placeholder::normalize(text, self.attachments.len())?;
+            }
         }
         Ok(())
     }
@@ -213,7 +286,17 @@ impl<'a> Args<'a> {
     }
 
     /// Passes each argument on as it stands.
-    pub(crate) fn for_each<E: serde::ser::Error>(
+    pub(crate) fn serialize_to<S: SerializeSeq>(&self, seq: &mut S) -> Result<(), S::Error> {
+        match self.form {
+            Form::Json(_) => self.for_each_json(|argument| seq.serialize_element(argument)),
+            Form::MsgPack(reader, count) => {
+                let values = Values::new(reader);
+                (0..count).try_for_each(|_| seq.serialize_element(&values))
+            }
+        }
+    }
+
+    fn for_each_json<E: serde::ser::Error>(
         &self,
         pass: impl FnMut(&RawValue) -> Result<(), E>,
     ) -> Result<(), E> {
@@ -245,10 +328,19 @@ impl<'a> Args<'a> {
     }
 }
 
+impl<'a> Array<'a> {
+    /// The text of the elements behind the name, without brackets.
+    fn elements(&self) -> &'a str {
+        let elements = json::trim_end(&self.text[self.start..]);
+        let elements = json::trim(elements.strip_suffix(']').unwrap_or(elements));
+        json::trim(if self.named { elements.strip_prefix(',').unwrap_or(elements) } else { elements })
+    }
+}
+
 impl Default for Args<'_> {
     /// No arguments.
     fn default() -> Self {
-        Self { array: "[]", start: 1, named: false, attachments: &[] }
+        Self::of_array("[]")
     }
 }
 
@@ -271,11 +363,20 @@ struct ArgsDeserializer<'a, 'c> {
 impl<'a> ArgsDeserializer<'a, '_> {
     /// Lets `visitor` have the arguments; at least `len` of them, if that is given.
     fn read<V: Visitor<'a>>(self, visitor: V, len: Option<usize>) -> serde_json::Result<V::Value> {
-        let mut json = serde_json::Deserializer::from_str(self.args.array);
-        let Self { args: Args { named, attachments, .. }, missing } = self;
-        let value = json.deserialize_seq(ArgsVisitor { visitor, len, named, attachments, missing })?;
-        json.end()?;
-        Ok(value)
+        let Self { args: Args { form, attachments }, missing } = self;
+        match form {
+            Form::Json(Array { text, named, .. }) => {
+                let mut json = serde_json::Deserializer::from_str(text);
+                let value =
+                    json.deserialize_seq(ArgsVisitor { visitor, len, named, attachments, missing })?;
+                json.end()?;
+                Ok(value)
+            }
+            Form::MsgPack(mut reader, count) => {
+                let visitor = ArgsVisitor { visitor, len, named: false, attachments, missing };
+                visit_seq(&mut reader, count, visitor)
+            }
+        }
     }
 }
 

@@ -280,7 +280,7 @@ fn read_placeholder<'a, A: MapAccess<'a>>(
 ///
 /// Nothing but its own description tells `serde_json::Value` from the visitor behind untagged enums and flattened
 /// structs, which must get bytes.
-fn wants_json(expected: &dyn Expected) -> bool {
+pub(crate) fn wants_json(expected: &dyn Expected) -> bool {
     struct Rest(Option<&'static str>);
 
     impl fmt::Write for Rest {
@@ -295,7 +295,7 @@ fn wants_json(expected: &dyn Expected) -> bool {
 }
 
 /// The key of an object, borrowed if it has no escapes.
-struct Key<'a>(Cow<'a, str>);
+pub(crate) struct Key<'a>(pub(crate) Cow<'a, str>);
 
 impl<'a> Deserialize<'a> for Key<'a> {
     fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<Self, D::Error> {

@@ -1,6 +1,6 @@
 //! Packets to text and attachments, in one pass.
 
-use alloc::vec::Vec;
+use alloc::{string::String, vec::Vec};
 
 use bytes::Bytes;
 use serde::{
@@ -222,7 +222,7 @@ const TYPICAL_LEN: usize = 128;
 
 /// Leaves `out` as it was when `encode` fails.
 #[inline]
-fn or_undo(
+pub(crate) fn or_undo(
     out: &mut Vec<u8>,
     start: usize,
     encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
@@ -272,6 +272,13 @@ fn encode_array<A: EventArgs + ?Sized>(
         attachments.extend_from_slice(raw);
     }
     Ok(())
+}
+
+/// The arguments alone, as a JSON array and its attachments.
+pub(crate) fn encode_args<A: EventArgs + ?Sized>(args: &A) -> Result<(String, Vec<Bytes>), EncodeError> {
+    let sink = Sink::default();
+    let json = serde_json::to_string(&Array { event: None, args, sink: &sink })?;
+    Ok((json, sink.into_attachments()))
 }
 
 /// Writes `<type><count>-` over the type at `start`.
@@ -326,18 +333,18 @@ impl<A: EventArgs + ?Sized> Serialize for Array<'_, A> {
 
 /// The payload of a CONNECT reply.
 #[derive(Serialize)]
-struct Grant<'a> {
-    sid: &'a str,
+pub(crate) struct Grant<'a> {
+    pub(crate) sid: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pid: Option<&'a str>,
+    pub(crate) pid: Option<&'a str>,
 }
 
 /// The payload of a CONNECT_ERROR.
 #[derive(Serialize)]
-struct Refusal<'a, T: ?Sized> {
-    message: &'a str,
+pub(crate) struct Refusal<'a, T: ?Sized> {
+    pub(crate) message: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<&'a T>,
+    pub(crate) data: Option<&'a T>,
 }
 
 #[cfg(test)]

@@ -41,6 +41,18 @@ pub enum DecodeError {
         /// The type of the packet.
         packet_type: PacketType,
     },
+    /// The namespace of a msgpack packet does not begin with `/`, or contains a comma: the text form could not carry it.
+    InvalidNamespace,
+    /// A field of a msgpack packet is missing, or of another type.
+    InvalidField {
+        /// The key of the field.
+        name: &'static str,
+    },
+    /// The message is not msgpack, or text in it is not UTF-8.
+    InvalidMsgPack {
+        /// Where, in bytes from the beginning of the message.
+        offset: usize,
+    },
     /// The first element of an event is neither a string nor a number, or is malformed.
     InvalidEventName,
     /// The event has one of the [reserved names](crate::RESERVED_EVENTS).
@@ -97,6 +109,11 @@ impl fmt::Display for DecodeError {
             Self::NamespaceTooLong { len, max } => {
                 write!(f, "namespace of {len} bytes, at most {max} allowed")
             }
+            Self::InvalidNamespace => f.write_str("namespace must begin with `/` and contain no comma"),
+            Self::InvalidField { name } => {
+                write!(f, "field `{name}` of a msgpack packet is missing or invalid")
+            }
+            Self::InvalidMsgPack { offset } => write!(f, "invalid msgpack at byte {offset}"),
             Self::AckIdOverflow => f.write_str("ack id does not fit 64 bits"),
             Self::InvalidPayload { packet_type } => write!(f, "invalid payload of a {packet_type:?} packet"),
             Self::InvalidEventName => f.write_str("event name is neither a string nor a number"),

@@ -156,7 +156,7 @@ impl EventArgs for Bytes {
 
 impl EventArgs for Args<'_> {
     fn serialize_args<S: SerializeSeq>(&self, seq: &mut S) -> Result<(), S::Error> {
-        self.for_each(|argument| seq.serialize_element(argument))
+        self.serialize_to(seq)
     }
 
     fn raw_attachments(&self) -> &[Bytes] {

@@ -7,6 +7,9 @@ use crate::error::DecodeError;
 /// How deep arrays and objects may be nested, the outermost included: the bound at which serde_json stops as well.
 pub(crate) const MAX_DEPTH: usize = 127;
 
+/// The name under which serde_json hands raw JSON over.
+pub(crate) const RAW_VALUE: &str = "$serde_json::private::RawValue";
+
 /// Checks that `text` is one JSON value, nested no deeper than [`MAX_DEPTH`]. Linear, iterative.
 ///
 /// Unpaired surrogates in escapes (`"\ud800"`) pass: JavaScript accepts and sends them.

@@ -15,7 +15,10 @@ mod event;
 mod event_args;
 pub mod handler;
 mod json;
+pub mod msgpack;
+mod owned_args;
 mod packet;
+mod parser;
 mod placeholder;
 mod typed;
 
@@ -29,5 +32,7 @@ pub use encode::{
 pub use error::{ArgsError, DecodeError, EncodeError};
 pub use event::Event;
 pub use event_args::EventArgs;
+pub use owned_args::OwnedArgs;
 pub use packet::{Limits, Packet, PacketType, RESERVED_EVENTS, is_reserved_event};
+pub use parser::Parser;
 pub use typed::TypedEvent;

@@ -7,7 +7,8 @@ use bytestring::ByteString;
 use proptest::{collection::vec, prelude::*};
 use serde::{Deserialize, Serialize};
 use sockeye_socketio::{
-    Args, Assembler, Binary, Limits, Packet, PacketType, encode_ack, encode_event, is_reserved_event,
+    Args, Assembler, Binary, Limits, OwnedArgs, Packet, PacketType, encode_ack, encode_event,
+    is_reserved_event, msgpack,
 };
 
 /// A tree with bytes anywhere.
@@ -110,7 +111,83 @@ fn read_everything(text: &str) {
     }
 }
 
+/// Everything that can be done with a message that a peer sent.
+fn read_message(message: &[u8]) {
+    let message = Bytes::copy_from_slice(message);
+    let Ok(packet) = msgpack::Packet::decode(&message, &Limits::default()) else { return };
+    let _ = packet.payload::<serde_json::Value>();
+    let _ = packet.payload_json().expect("what was decoded can be written as JSON");
+    for args in packet.event().map(|event| event.args).into_iter().chain(packet.ack()) {
+        args.validate().expect("what was decoded is valid");
+        args.all::<()>().expect("nothing is asked for");
+        let _ = (args.all::<Tree>(), args.first::<Tree>(), args.first::<serde_json::Value>());
+        let _ = (args.first::<Binary>(), args.first::<Vec<u8>>(), args.first::<Option<&[u8]>>());
+        let _ =
+            (args.first::<String>(), args.first::<i8>(), args.first::<std::collections::BTreeMap<u8, f32>>());
+
+        // In the other form and back it is the same.
+        let (text, attachments) = args.to_text();
+        let read = Args::from_array(&text).expect("it is an array").with_attachments(&attachments);
+        read.validate().expect("it is valid");
+        let owned = OwnedArgs::from(args);
+        for same in [owned.args(), read] {
+            let mut out = Vec::new();
+            msgpack::encode_event(&mut out, "/", None, "e", &same).expect("it can be written");
+            let out = Bytes::from(out);
+            let event =
+                msgpack::Packet::decode(&out, &Limits::default()).expect("the depth is the same").event();
+            assert_eq!(event.expect("it is an event").args.to_text(), (text.clone(), attachments.clone()));
+        }
+    }
+}
+
 proptest! {
+    #[test]
+    fn messages_come_back_as_they_went(
+        namespace in namespace(),
+        ack_id in any::<Option<u64>>(),
+        name in any::<String>(),
+        first in tree(),
+        second in any::<Option<u32>>(),
+    ) {
+        prop_assume!(!is_reserved_event(&name));
+        let mut out = Vec::new();
+        let sent = (first, second);
+        msgpack::encode_event(&mut out, &namespace, ack_id, &name, &sent).unwrap();
+        let message = Bytes::from(out);
+        let packet = msgpack::Packet::decode(&message, &Limits::default()).unwrap();
+        prop_assert_eq!((packet.namespace, packet.ack_id), (&*namespace, ack_id));
+        let event = packet.event().unwrap();
+        prop_assert_eq!(&*event.name, &*name);
+        prop_assert_eq!(&event.args.all::<(Tree, Option<u32>)>().unwrap(), &sent);
+        prop_assert_eq!(event.args.first::<Tree>().unwrap(), sent.0.clone());
+
+        // It means what the text form means.
+        let (mut text, mut attachments) = (Vec::new(), Vec::new());
+        encode_event(&mut text, &mut attachments, &namespace, ack_id, &name, &sent).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        let (array, shared) = event.args.to_text();
+        prop_assert!(text.ends_with(&array[1..]), "{} {}", text, array);
+        prop_assert_eq!(&shared, &attachments);
+
+        // Cut anywhere it is an error.
+        for len in 0..message.len() {
+            prop_assert!(msgpack::Packet::decode(&message.slice(..len), &Limits::default()).is_err());
+        }
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in vec(any::<u8>(), 0..200)) {
+        read_message(&bytes);
+    }
+
+    #[test]
+    fn arbitrary_arguments_of_a_message_never_panic(bytes in vec(any::<u8>(), 0..200), count in 0..8_u8) {
+        read_message(&[b"\x83\xa4type\x02\xa3nsp\xa1/\xa4data".as_slice(), &[0x91 + count], b"\xa1e", &bytes].concat());
+        read_message(&[b"\x84\xa4type\x03\xa3nsp\xa1/\xa2id\x01\xa4data".as_slice(), &[0x90 + count], &bytes].concat());
+        read_message(&[b"\x83\xa4type\x00\xa3nsp\xa1/\xa4data".as_slice(), &[0x80 + count], &bytes].concat());
+    }
+
     #[test]
     fn events_come_back_as_they_went(
         namespace in namespace(),

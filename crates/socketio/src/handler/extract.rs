@@ -1,6 +1,6 @@
 //! The arguments that handlers can take, and what acknowledgements can be read as.
 
-use alloc::{borrow::ToOwned, format, string::String, vec::Vec};
+use alloc::{borrow::ToOwned, string::String, vec::Vec};
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -114,7 +114,8 @@ impl RawArgs {
 
 impl From<socketio::Args<'_>> for RawArgs {
     fn from(args: socketio::Args<'_>) -> Self {
-        Self { json: format!("[{}]", args.json()).into(), attachments: args.attachments().to_vec() }
+        let (json, attachments) = args.to_text();
+        Self { json: json.into(), attachments }
     }
 }
 
