@@ -6,13 +6,14 @@ use std::time::Duration;
 use arbitrary::{Arbitrary, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use sockeye_engineio::{
-    CloseReason, Packet, ProbeProgress, Session, SessionConfig, SessionEvent, SessionState, Transmit,
-    Transport,
+    CloseReason, Packet, ProbeProgress, Revision, Session, SessionConfig, SessionEvent, SessionState,
+    Transmit, Transport,
 };
 
 #[derive(Arbitrary, Debug)]
 struct Input {
     websocket: bool,
+    is_v3: bool,
     ping_interval: u16,
     ping_timeout: u16,
     upgrade_timeout: u16,
@@ -76,6 +77,7 @@ struct Driver {
     /// A ping was taken, and no pong was given since.
     ping_is_out: bool,
     upgraded: bool,
+    is_v3: bool,
 }
 
 fuzz_target!(|data: &[u8]| {
@@ -86,6 +88,7 @@ fuzz_target!(|data: &[u8]| {
         ping_timeout: millis(input.ping_timeout),
         upgrade_timeout: millis(input.upgrade_timeout),
         polling_close_timeout: millis(input.close_timeout),
+        revision: if input.is_v3 { Revision::V3 } else { Revision::V4 },
     };
     let transport = if input.websocket { Transport::WebSocket } else { Transport::Polling };
     let mut driver = Driver {
@@ -95,6 +98,7 @@ fuzz_target!(|data: &[u8]| {
         closed_event: None,
         ping_is_out: false,
         upgraded: input.websocket,
+        is_v3: input.is_v3,
     };
     for step in &input.steps {
         driver.step(step);
@@ -172,7 +176,10 @@ impl Driver {
             (SessionState::Closed(_), _) => assert_eq!(result, Ok(None)),
             (_, Kind::Close) => assert_eq!(result, Err(CloseReason::TransportClose)),
             (SessionState::Closing, _) => assert_eq!(result, Ok(None)),
-            (SessionState::Open, Kind::Ping | Kind::Probe) => {
+            (SessionState::Open, Kind::Ping | Kind::Probe) if !self.is_v3 => {
+                assert_eq!(result, Err(CloseReason::TransportError));
+            }
+            (SessionState::Open, Kind::Pong) if self.is_v3 => {
                 assert_eq!(result, Err(CloseReason::TransportError));
             }
             (SessionState::Open, _) => assert_eq!(result.map(|message| message.is_some()), Ok(is_message)),
@@ -261,9 +268,10 @@ impl Driver {
             Transmit::ProbePong => assert!(self.session.is_upgrading() || self.upgraded),
             Transmit::Ping => {
                 assert!(!self.ping_is_out, "a ping while one is out");
-                assert!(!self.session.is_closed());
+                assert!(!self.is_v3 && !self.session.is_closed());
                 self.ping_is_out = true;
             }
+            Transmit::Pong => assert!(self.is_v3 && !self.session.is_closed()),
             Transmit::Noop => assert!(self.poll_pending),
             Transmit::Close => assert!(self.poll_pending && self.session.is_closed()),
         }

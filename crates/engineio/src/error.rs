@@ -32,6 +32,10 @@ pub enum DecodeError {
         /// The limit.
         max: usize,
     },
+    /// The length in front of a packet of revision 3 is no number, or not that of the packet.
+    InvalidLength,
+    /// The form that carries a payload has a broken escape.
+    InvalidForm,
     /// The data of an open packet is not the JSON object that it should be.
     InvalidOpenPacket,
 }
@@ -53,6 +57,8 @@ impl fmt::Display for DecodeError {
             Self::EmptyBinary => f.write_str("binary packet without data"),
             Self::InvalidUtf8 { valid_up_to } => write!(f, "invalid UTF-8 after {valid_up_to} bytes"),
             Self::TooManyPackets { max } => write!(f, "payload of more than {max} packets"),
+            Self::InvalidLength => f.write_str("invalid length in a payload"),
+            Self::InvalidForm => f.write_str("invalid form"),
             Self::InvalidOpenPacket => f.write_str("invalid open packet"),
         }
     }

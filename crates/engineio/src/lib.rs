@@ -1,4 +1,4 @@
-//! The Engine.IO protocol, revision 4, without I/O.
+//! The Engine.IO protocol, revisions 4 and 3, without I/O.
 //!
 //! This crate owns what Engine.IO says on the wire and how a session lives: packets, polling payloads, the
 //! open packet, session ids, error answers, the checks of a request and the state machines of both sides, [`Session`] and
@@ -52,6 +52,7 @@ mod client;
 mod close;
 mod error;
 mod json;
+pub mod jsonp;
 mod open;
 mod packet;
 mod payload;
@@ -59,6 +60,7 @@ mod request;
 mod session;
 mod sid;
 mod transport;
+pub mod v3;
 
 pub use client::{ClientConfig, ClientEvent, ClientSession, ClientState, ClientTransmit};
 pub use close::CloseReason;
@@ -67,7 +69,7 @@ pub use open::OpenPacket;
 pub use packet::{Packet, PacketType};
 pub use payload::{PayloadDecoder, PayloadEncoder, PayloadLimits};
 pub use request::{
-    KnownSession, Request, RequestKind, RequestQuery, Revision, Verified, check_version, verify,
+    KnownSession, Request, RequestError, RequestKind, RequestQuery, Revision, Verified, check_version, verify,
 };
 pub use session::{
     Message, ProbeProgress, ProbeRefused, Session, SessionConfig, SessionEvent, SessionState, Transmit,

@@ -114,8 +114,7 @@ impl<'a> Packet<'a> {
         // Compare bytes and cut only after an ASCII one: the text may start with a longer character.
         let (&first, bytes) = text.as_bytes().split_first().ok_or(DecodeError::EmptyPacket)?;
         if first == BINARY_PREFIX {
-            let decoded = BASE64.decode(bytes).map_err(|_| DecodeError::InvalidBase64)?;
-            return Ok(Packet::Binary(Cow::Owned(decoded)));
+            return Ok(Packet::Binary(Cow::Owned(decode_base64(bytes)?)));
         }
         let packet_type =
             PacketType::from_digit(first).ok_or(DecodeError::UnknownPacketType { byte: first })?;
@@ -188,10 +187,20 @@ pub(crate) const fn binary_len(len: usize) -> usize {
 
 /// Appends `b` and the base64 of `bytes`.
 pub(crate) fn push_binary(out: &mut Vec<u8>, bytes: &[u8]) {
+    push_base64(out, &[BINARY_PREFIX], bytes);
+}
+
+/// Appends `prefix` and the base64 of `bytes`.
+pub(crate) fn push_base64(out: &mut Vec<u8>, prefix: &[u8], bytes: &[u8]) {
+    out.extend_from_slice(prefix);
     let start = out.len();
-    out.resize(start + binary_len(bytes.len()), BINARY_PREFIX);
-    let written = BASE64.encode_slice(bytes, &mut out[start + 1..]);
-    debug_assert_eq!(written, Ok(binary_len(bytes.len()) - 1), "the room is as long as the base64");
+    out.resize(start + binary_len(bytes.len()) - 1, 0);
+    let written = BASE64.encode_slice(bytes, &mut out[start..]);
+    debug_assert_eq!(written, Ok(out.len() - start), "the room is as long as the base64");
+}
+
+pub(crate) fn decode_base64(base64: &[u8]) -> Result<Vec<u8>, DecodeError> {
+    BASE64.decode(base64).map_err(|_| DecodeError::InvalidBase64)
 }
 
 #[cfg(test)]

@@ -13,10 +13,14 @@
 //! the application       8  allowRequest agrees                                          4 Forbidden
 //! check_version         9  the revision is served                                       5 Unsupported protocol version
 //! ```
+//!
+//! [`RequestError`] tells which check failed; its [`code`](RequestError::code) is what the client is told.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
+
+use core::fmt;
 
 use crate::error::ErrorCode;
 use crate::transport::{Transport, TransportSet};
@@ -42,7 +46,7 @@ pub enum Revision {
 /// assert_eq!(query.transport.as_deref(), Some("polling"));
 /// assert_eq!(query.revision(), Revision::V4);
 /// assert_eq!(query.sid, None);
-/// # Ok::<(), sockeye_engineio::ErrorCode>(())
+/// # Ok::<(), sockeye_engineio::RequestError>(())
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RequestQuery<'a> {
@@ -64,9 +68,9 @@ impl<'a> RequestQuery<'a> {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::BadRequest`] when any name or value has a broken percent escape or decodes to invalid
+    /// [`RequestError::InvalidQuery`] when any name or value has a broken percent escape or decodes to invalid
     /// UTF-8.
-    pub fn parse(query: &'a str) -> Result<Self, ErrorCode> {
+    pub fn parse(query: &'a str) -> Result<Self, RequestError> {
         let mut parsed = Self::default();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -146,6 +150,79 @@ pub enum Verified<'a> {
     },
 }
 
+/// Which check a request failed. [`code`](Self::code) is what its client is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// The query has a broken percent escape or invalid UTF-8.
+    InvalidQuery,
+    /// 1: the transport is missing, unknown or turned off.
+    TransportUnknown,
+    /// 2: the `Origin` has a character that no header value may have.
+    InvalidOrigin,
+    /// 3: no session has the id.
+    SessionIdUnknown,
+    /// 4: the session is on another transport, and this is no upgrade to this one.
+    TransportMismatch {
+        /// The transport of the session.
+        current: Transport,
+    },
+    /// 5: the session speaks another revision.
+    RevisionMismatch {
+        /// The revision of the session.
+        current: Revision,
+    },
+    /// 6: a session is opened with `GET` only.
+    MethodNotGet,
+    /// 7: WebSocket without an upgrade, or an upgrade to another transport.
+    HandshakeMismatch,
+    /// 9: the revision in `EIO` is not served.
+    UnsupportedRevision,
+}
+
+impl RequestError {
+    /// What the client is told.
+    #[must_use]
+    pub const fn code(self) -> ErrorCode {
+        match self {
+            Self::TransportUnknown => ErrorCode::TransportUnknown,
+            Self::SessionIdUnknown => ErrorCode::SessionIdUnknown,
+            Self::MethodNotGet => ErrorCode::BadHandshakeMethod,
+            Self::UnsupportedRevision => ErrorCode::UnsupportedProtocolVersion,
+            Self::InvalidQuery
+            | Self::InvalidOrigin
+            | Self::TransportMismatch { .. }
+            | Self::RevisionMismatch { .. }
+            | Self::HandshakeMismatch => ErrorCode::BadRequest,
+        }
+    }
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidQuery => f.write_str("the query has a broken escape"),
+            Self::TransportUnknown => f.write_str("unknown transport"),
+            Self::InvalidOrigin => f.write_str("invalid character in the Origin"),
+            Self::SessionIdUnknown => f.write_str("unknown session"),
+            Self::TransportMismatch { current } => write!(f, "the session is on {current}"),
+            Self::RevisionMismatch { current: Revision::V3 } => f.write_str("the session speaks revision 3"),
+            Self::RevisionMismatch { current: Revision::V4 } => f.write_str("the session speaks revision 4"),
+            Self::MethodNotGet => f.write_str("a session is opened with GET"),
+            Self::HandshakeMismatch => f.write_str("an upgrade for WebSocket, and for nothing else"),
+            Self::UnsupportedRevision => f.write_str("the revision is not served"),
+        }
+    }
+}
+
+impl core::error::Error for RequestError {}
+
+impl From<RequestError> for ErrorCode {
+    fn from(error: RequestError) -> Self {
+        error.code()
+    }
+}
+
 /// Runs the checks 1 to 7, in order. `session` is called at most once, with the `sid` of the query.
 ///
 /// ```
@@ -173,38 +250,41 @@ pub enum Verified<'a> {
 ///
 /// # Errors
 ///
-/// The code to refuse the request with.
+/// Which check failed.
 pub fn verify<'a>(
     request: &Request<'a>,
     allowed: TransportSet,
     session: impl FnOnce(&str) -> Option<KnownSession>,
-) -> Result<Verified<'a>, ErrorCode> {
+) -> Result<Verified<'a>, RequestError> {
     let query = request.query;
     let transport = query
         .transport
         .as_deref()
         .and_then(Transport::from_name)
         .filter(|transport| allowed.contains(*transport))
-        .ok_or(ErrorCode::TransportUnknown)?;
+        .ok_or(RequestError::TransportUnknown)?;
     if request.origin.is_some_and(has_invalid_header_byte) {
-        return Err(ErrorCode::BadRequest);
+        return Err(RequestError::InvalidOrigin);
     }
     let is_upgrade = request.kind == RequestKind::Upgrade;
     // A WebSocket is opened with an upgrade, and an upgrade opens nothing else.
     let fits_transport = is_upgrade == (transport == Transport::WebSocket);
     let Some(sid) = query.sid.as_deref() else {
         if request.kind == RequestKind::Other {
-            return Err(ErrorCode::BadHandshakeMethod);
+            return Err(RequestError::MethodNotGet);
         }
         if !fits_transport {
-            return Err(ErrorCode::BadRequest);
+            return Err(RequestError::HandshakeMismatch);
         }
         return Ok(Verified::NewSession { transport, revision: query.revision() });
     };
-    let known = session(sid).ok_or(ErrorCode::SessionIdUnknown)?;
+    let known = session(sid).ok_or(RequestError::SessionIdUnknown)?;
     let fits_session = if is_upgrade { known.upgrade_allowed } else { known.transport == transport };
-    if !fits_transport || !fits_session || known.revision != query.revision() {
-        return Err(ErrorCode::BadRequest);
+    if !fits_transport || !fits_session {
+        return Err(RequestError::TransportMismatch { current: known.transport });
+    }
+    if known.revision != query.revision() {
+        return Err(RequestError::RevisionMismatch { current: known.revision });
     }
     Ok(Verified::Known { sid, is_upgrade })
 }
@@ -213,12 +293,12 @@ pub fn verify<'a>(
 ///
 /// # Errors
 ///
-/// [`ErrorCode::UnsupportedProtocolVersion`] when the revision is not 4, nor 3 where that is allowed.
-pub const fn check_version(revision: Revision, allow_eio3: bool) -> Result<(), ErrorCode> {
+/// [`RequestError::UnsupportedRevision`] when the revision is not 4, nor 3 where that is allowed.
+pub const fn check_version(revision: Revision, allow_eio3: bool) -> Result<(), RequestError> {
     match revision {
         Revision::V4 => Ok(()),
         Revision::V3 if allow_eio3 => Ok(()),
-        Revision::V3 => Err(ErrorCode::UnsupportedProtocolVersion),
+        Revision::V3 => Err(RequestError::UnsupportedRevision),
     }
 }
 
@@ -228,7 +308,7 @@ fn has_invalid_header_byte(value: &[u8]) -> bool {
 }
 
 /// Decodes `+` and percent escapes.
-fn decode_component(text: &str) -> Result<Cow<'_, str>, ErrorCode> {
+pub(crate) fn decode_component(text: &str) -> Result<Cow<'_, str>, RequestError> {
     if !text.bytes().any(|byte| byte == b'%' || byte == b'+') {
         return Ok(Cow::Borrowed(text));
     }
@@ -238,14 +318,14 @@ fn decode_component(text: &str) -> Result<Cow<'_, str>, ErrorCode> {
         decoded.push(match byte {
             b'+' => b' ',
             b'%' => {
-                let high = bytes.next().and_then(hex_value).ok_or(ErrorCode::BadRequest)?;
-                let low = bytes.next().and_then(hex_value).ok_or(ErrorCode::BadRequest)?;
+                let high = bytes.next().and_then(hex_value).ok_or(RequestError::InvalidQuery)?;
+                let low = bytes.next().and_then(hex_value).ok_or(RequestError::InvalidQuery)?;
                 high << 4 | low
             }
             plain => plain,
         });
     }
-    String::from_utf8(decoded).map(Cow::Owned).map_err(|_| ErrorCode::BadRequest)
+    String::from_utf8(decoded).map(Cow::Owned).map_err(|_| RequestError::InvalidQuery)
 }
 
 const fn hex_value(digit: u8) -> Option<u8> {
@@ -330,14 +410,14 @@ mod tests {
             for text in
                 ["sid=%", "sid=%4", "sid=%zz", "sid=%4é", "x=%", "%=x", "%é", "transport=polling&x=100%"]
             {
-                assert_eq!(RequestQuery::parse(text), Err(ErrorCode::BadRequest), "{text:?}");
+                assert_eq!(RequestQuery::parse(text), Err(RequestError::InvalidQuery), "{text:?}");
             }
         }
 
         #[test]
         fn invalid_utf8_is_a_bad_request_wherever_it_is() {
             for text in ["sid=%ff", "sid=%c3", "x=%c3%28", "%ed%a0%80=x", "transport=polling&x=%80"] {
-                assert_eq!(RequestQuery::parse(text), Err(ErrorCode::BadRequest), "{text:?}");
+                assert_eq!(RequestQuery::parse(text), Err(RequestError::InvalidQuery), "{text:?}");
             }
         }
 
@@ -417,7 +497,7 @@ mod tests {
             let query = RequestQuery::parse("transport=websocket&sid=s").unwrap();
             let request = Request { query: &query, kind: RequestKind::Upgrade, origin: None };
             let refused = verify(&request, TransportSet::only(Transport::Polling), |_| Some(POLLING));
-            assert_eq!(refused, Err(ErrorCode::TransportUnknown));
+            assert_eq!(refused, Err(RequestError::TransportUnknown));
         }
 
         #[test]
@@ -488,7 +568,17 @@ mod tests {
         fn check_9_the_revision_must_be_served() {
             assert_eq!(check_version(Revision::V4, false), Ok(()));
             assert_eq!(check_version(Revision::V3, true), Ok(()));
-            assert_eq!(check_version(Revision::V3, false), Err(ErrorCode::UnsupportedProtocolVersion));
+            assert_eq!(check_version(Revision::V3, false), Err(RequestError::UnsupportedRevision));
+        }
+
+        #[test]
+        fn errors_tell_more_than_their_code() {
+            let query = RequestQuery::parse("EIO=3&transport=polling&sid=s").unwrap();
+            let request = Request { query: &query, kind: RequestKind::Get, origin: None };
+            let check = |session| verify(&request, TransportSet::default(), |_| Some(session)).err();
+            assert_eq!(check(POLLING), Some(RequestError::RevisionMismatch { current: Revision::V4 }));
+            let current = Transport::WebSocket;
+            assert_eq!(check(WEBSOCKET), Some(RequestError::TransportMismatch { current }));
         }
 
         #[test]

@@ -21,6 +21,7 @@ use core::time::Duration;
 
 use crate::close::CloseReason;
 use crate::packet::Packet;
+use crate::request::Revision;
 use crate::transport::Transport;
 
 use compact::{BitSet, Instant, Millis};
@@ -55,6 +56,9 @@ pub struct SessionConfig {
     /// How long a session on polling that the application closed waits for the poll that takes the close
     /// packet. Default 30 s, as in the official server. It is closed without telling the peer after it.
     pub polling_close_timeout: Duration,
+    /// Which revision the peer speaks. Default 4. In revision 3 the peer pings, and the session waits
+    /// [`ping_interval`](Self::ping_interval) and [`ping_timeout`](Self::ping_timeout) together for it.
+    pub revision: Revision,
 }
 
 impl Default for SessionConfig {
@@ -64,6 +68,7 @@ impl Default for SessionConfig {
             ping_timeout: Duration::from_secs(20),
             upgrade_timeout: Duration::from_secs(10),
             polling_close_timeout: Duration::from_secs(30),
+            revision: Revision::V4,
         }
     }
 }
@@ -100,6 +105,10 @@ pub enum SessionState {
 ///                   │     ┌──────────────────────┐ <─────┘
 ///                   └─────│ AwaitingPongExtended │ ── ping_timeout over ──> closed
 ///                   pong  └──────────────────────┘
+///
+///   revision 3:  ┌──────────────┐ ── ping_interval and ping_timeout over ──> closed
+///                │ AwaitingPing │ <──┐
+///                └──────────────┘ ───┘ ping: send `3`
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Heartbeat {
@@ -109,6 +118,8 @@ enum Heartbeat {
     AwaitingPong,
     /// As `AwaitingPong`, and the wait cannot be extended again.
     AwaitingPongExtended,
+    /// Revision 3, where the peer pings. `deadline` is when its ping is too late.
+    AwaitingPing,
 }
 
 /// The upgrade of a session on polling.
@@ -179,7 +190,7 @@ impl Session {
     #[must_use]
     pub fn new(config: &SessionConfig, transport: Transport, now: Duration) -> Self {
         let ping_interval = Millis::new(config.ping_interval);
-        Self {
+        let mut session = Self {
             deadline: Instant::new(now).after(ping_interval),
             probe_deadline: Instant::default(),
             noop_at: Instant::default(),
@@ -194,7 +205,11 @@ impl Session {
             poll_pending: false,
             transmits: BitSet::default(),
             events: BitSet::default(),
+        };
+        if config.revision == Revision::V3 {
+            session.await_ping(now);
         }
+        session
     }
 
     /// Takes a packet from the current transport. Messages are handed through; the rest is consumed. After
@@ -202,8 +217,8 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// The packet closed the session: the peer said so, or it sent a ping, which in revision 4 only the
-    /// server does. What follows in the same payload is not to be read. [`poll_event`](Self::poll_event) has
+    /// The packet closed the session: the peer said so, or it sent a ping, which in revision 4 only the server does, or
+    /// in revision 3 a pong. What follows in the same payload is not to be read. [`poll_event`](Self::poll_event) has
     /// the same reason.
     pub fn receive<'a>(
         &mut self,
@@ -216,8 +231,14 @@ impl Session {
         match packet {
             Packet::Close => return Err(self.finish(CloseReason::TransportClose, Transmit::Noop)),
             _ if self.state == SessionState::Closing => {}
-            Packet::Ping(_) => return Err(self.finish(CloseReason::TransportError, Transmit::Close)),
-            Packet::Pong(_) => self.receive_pong(now),
+            Packet::Ping(_) if self.heartbeat == Heartbeat::AwaitingPing => {
+                self.transmits.insert(Transmit::Pong as u8);
+                self.await_ping(now);
+            }
+            Packet::Pong(_) if self.heartbeat != Heartbeat::AwaitingPing => self.receive_pong(now),
+            Packet::Ping(_) | Packet::Pong(_) => {
+                return Err(self.finish(CloseReason::TransportError, Transmit::Close));
+            }
             Packet::Text(text) => return Ok(self.receive_message(now).then_some(Message::Text(text))),
             Packet::Binary(bytes) => return Ok(self.receive_message(now).then_some(Message::Binary(bytes))),
             Packet::Open(_) | Packet::Upgrade | Packet::Noop => self.extend_wait(now),
@@ -361,7 +382,7 @@ impl Session {
             self.transmits.remove(Transmit::Noop as u8);
             self.transmits.remove(Transmit::Close as u8);
         }
-        let all = [Transmit::ProbePong, Transmit::Ping, Transmit::Noop, Transmit::Close];
+        let all = [Transmit::ProbePong, Transmit::Ping, Transmit::Pong, Transmit::Noop, Transmit::Close];
         self.transmits.pop().and_then(|bit| all.get(usize::from(bit)).copied())
     }
 
@@ -422,6 +443,11 @@ impl Session {
         self.deadline = Instant::new(now).after(self.ping_interval);
     }
 
+    fn await_ping(&mut self, now: Duration) {
+        self.heartbeat = Heartbeat::AwaitingPing;
+        self.deadline = Instant::new(now).after(self.ping_interval).after(self.ping_timeout);
+    }
+
     /// "Any other packet" while a pong is awaited shows that the peer lives: the wait starts again, once per
     /// ping.
     fn extend_wait(&mut self, now: Duration) {
@@ -438,7 +464,7 @@ impl Session {
                 self.deadline = now.after(self.ping_timeout);
                 self.transmits.insert(Transmit::Ping as u8);
             }
-            Heartbeat::AwaitingPong | Heartbeat::AwaitingPongExtended => {
+            Heartbeat::AwaitingPong | Heartbeat::AwaitingPongExtended | Heartbeat::AwaitingPing => {
                 self.finish(CloseReason::PingTimeout, Transmit::Close);
             }
         }
@@ -451,6 +477,9 @@ impl Session {
         self.events.insert(UPGRADED);
         if self.state == SessionState::Closing {
             self.finish(CloseReason::ForcedClose, Transmit::Close);
+        } else if self.heartbeat == Heartbeat::AwaitingPing {
+            // As below: the official server waits for no more pings of this revision after an upgrade.
+            self.await_ping(now);
         } else if self.heartbeat != Heartbeat::Idle {
             // The ping may be in the queue that now moves to the WebSocket. The official server stops waiting
             // for its pong here, and then never pings again a peer that vanishes; waiting anew finds it.
@@ -498,7 +527,8 @@ mod tests {
     fn the_numbers_of_the_transmits_are_the_places_in_the_list() {
         let mut session = Session::new(&SessionConfig::default(), Transport::Polling, Duration::ZERO);
         session.poll_pending = true;
-        for transmit in [Transmit::ProbePong, Transmit::Ping, Transmit::Noop, Transmit::Close] {
+        for transmit in [Transmit::ProbePong, Transmit::Ping, Transmit::Pong, Transmit::Noop, Transmit::Close]
+        {
             session.transmits.insert(transmit as u8);
             assert_eq!(session.poll_transmit(), Some(transmit));
         }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use sockeye_engineio::{
-    CloseReason, Message, Packet, ProbeProgress, ProbeRefused, Session, SessionConfig, SessionEvent,
-    SessionState, Transmit, Transport,
+    CloseReason, Message, Packet, ProbeProgress, ProbeRefused, Revision, Session, SessionConfig,
+    SessionEvent, SessionState, Transmit, Transport,
 };
 
 const INTERVAL: Duration = Duration::from_secs(25);
@@ -19,6 +19,10 @@ const START: Duration = Duration::from_secs(1_000);
 
 fn session(transport: Transport) -> Session {
     Session::new(&SessionConfig::default(), transport, START)
+}
+
+fn v3_session(transport: Transport) -> Session {
+    Session::new(&SessionConfig { revision: Revision::V3, ..SessionConfig::default() }, transport, START)
 }
 
 fn transmits(session: &mut Session) -> Vec<Transmit> {
@@ -496,6 +500,64 @@ mod close {
     }
 }
 
+mod revision_3 {
+    use super::*;
+
+    #[test]
+    fn each_ping_is_answered_and_starts_the_wait_anew() {
+        let mut session = v3_session(Transport::WebSocket);
+        assert_eq!(session.poll_timeout(), Some(START + INTERVAL + TIMEOUT));
+        let now = START + INTERVAL;
+        assert_eq!(session.receive(Packet::Ping(""), now), Ok(None));
+        assert_eq!(transmits(&mut session), [Transmit::Pong]);
+        assert_eq!(session.poll_timeout(), Some(now + INTERVAL + TIMEOUT));
+        session.handle_timeout(now + INTERVAL + TIMEOUT - TICK);
+        assert_eq!((transmits(&mut session), events(&mut session)), (vec![], vec![]));
+        session.handle_timeout(now + INTERVAL + TIMEOUT);
+        assert_closed(&mut session, CloseReason::PingTimeout);
+    }
+
+    #[test]
+    fn other_packets_do_not_extend_the_wait() {
+        let mut session = v3_session(Transport::Polling);
+        assert_eq!(session.receive(Packet::Text("x"), START + INTERVAL), Ok(Some(Message::Text("x"))));
+        assert!(session.receive_message(START + INTERVAL));
+        assert_eq!(session.receive(Packet::Noop, START + INTERVAL), Ok(None));
+        assert_eq!(session.poll_timeout(), Some(START + INTERVAL + TIMEOUT));
+    }
+
+    #[test]
+    fn pong_closes_it_as_only_the_server_sends_them() {
+        let mut session = v3_session(Transport::WebSocket);
+        assert_eq!(session.receive(Packet::Pong(""), START), Err(CloseReason::TransportError));
+        assert_closed(&mut session, CloseReason::TransportError);
+    }
+
+    #[test]
+    fn upgrade_is_the_same_and_starts_the_wait_anew() {
+        let mut session = v3_session(Transport::Polling);
+        assert_eq!(session.probe_opened(START), Ok(()));
+        assert_eq!(session.receive_probe(Packet::Ping("probe"), START), ProbeProgress::Probed);
+        assert_eq!(transmits(&mut session), [Transmit::ProbePong]);
+        let now = START + TIMEOUT;
+        assert_eq!(session.receive_probe(Packet::Upgrade, now), ProbeProgress::Upgraded);
+        assert_eq!(events(&mut session), [SessionEvent::Upgraded]);
+        assert_eq!(session.poll_timeout(), Some(now + INTERVAL + TIMEOUT));
+    }
+
+    #[test]
+    fn close_is_the_same() {
+        let mut session = v3_session(Transport::Polling);
+        session.close(START);
+        assert_eq!(session.state(), SessionState::Closing);
+        assert_eq!(session.receive(Packet::Ping(""), START), Ok(None));
+        assert_eq!(transmits(&mut session), []);
+        session.set_poll_pending(true);
+        assert_eq!(transmits(&mut session), [Transmit::Close]);
+        assert_closed(&mut session, CloseReason::ForcedClose);
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Call {
     Receive(u8),
@@ -552,6 +614,7 @@ struct Driver {
     poll_pending: bool,
     closed: Option<CloseReason>,
     upgraded: bool,
+    is_v3: bool,
 }
 
 impl Driver {
@@ -624,7 +687,9 @@ impl Driver {
                     self.poll_pending = false;
                     self.session.set_poll_pending(false);
                 }
-                Transmit::Ping | Transmit::ProbePong => assert!(!self.session.is_closed()),
+                Transmit::Ping => assert!(!self.is_v3 && !self.session.is_closed()),
+                Transmit::Pong => assert!(self.is_v3 && !self.session.is_closed()),
+                Transmit::ProbePong => assert!(!self.session.is_closed()),
             }
         }
         while let Some(event) = self.session.poll_event() {
@@ -650,15 +715,17 @@ proptest! {
     #[test]
     fn arbitrary_calls_keep_the_rules(
         on_websocket in any::<bool>(),
+        is_v3 in any::<bool>(),
         calls in proptest::collection::vec(call(), 0..120),
     ) {
         let transport = if on_websocket { Transport::WebSocket } else { Transport::Polling };
         let mut driver = Driver {
-            session: session(transport),
+            session: if is_v3 { v3_session(transport) } else { session(transport) },
             now: START,
             poll_pending: false,
             closed: None,
             upgraded: false,
+            is_v3,
         };
         for call in &calls {
             driver.call(call);
@@ -670,14 +737,16 @@ proptest! {
 
     #[test]
     fn a_silent_peer_is_found_whatever_it_did_before(
+        is_v3 in any::<bool>(),
         calls in proptest::collection::vec(call(), 0..60),
     ) {
         let mut driver = Driver {
-            session: session(Transport::Polling),
+            session: if is_v3 { v3_session(Transport::Polling) } else { session(Transport::Polling) },
             now: START,
             poll_pending: false,
             closed: None,
             upgraded: false,
+            is_v3,
         };
         for call in &calls {
             driver.call(call);
@@ -695,6 +764,7 @@ proptest! {
     #[test]
     fn times_at_the_end_of_the_range_do_not_overflow(
         config_secs in any::<u64>(),
+        revision in prop_oneof![Just(Revision::V3), Just(Revision::V4)],
         now_secs in any::<u64>(),
         calls in proptest::collection::vec(call(), 0..40),
     ) {
@@ -704,6 +774,7 @@ proptest! {
             ping_timeout: wait,
             upgrade_timeout: wait,
             polling_close_timeout: wait,
+            revision,
         };
         let now = Duration::from_secs(now_secs);
         let mut session = Session::new(&config, Transport::Polling, now);

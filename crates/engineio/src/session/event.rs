@@ -22,6 +22,8 @@ pub enum Transmit {
     ProbePong,
     /// `2` on the current transport, behind what is queued for it.
     Ping,
+    /// `3` on the current transport, behind what is queued for it: it answers the ping of a peer of revision 3.
+    Pong,
     /// `6` to end the poll that waits.
     Noop,
     /// `1` to end the poll that waits, behind what is queued. Never on a WebSocket, which has its own close.

@@ -6,8 +6,8 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header, request};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use sockeye_engineio::{
-    ErrorCode, KnownSession, OpenPacket, PayloadEncoder, Request as Check, RequestKind, RequestQuery,
-    Revision, Sid, Transport, TransportSet, Verified, check_version, verify,
+    ErrorCode, KnownSession, OpenPacket, PayloadEncoder, Request as Check, RequestError, RequestKind,
+    RequestQuery, Revision, Sid, Transport, TransportSet, Verified, check_version, verify,
 };
 use sockeye_tokio_websocket::{
     Acceptor, Config as SocketConfig, Options, Prepared, WebSocket,
@@ -58,6 +58,12 @@ struct Refusal {
 impl From<ErrorCode> for Refusal {
     fn from(code: ErrorCode) -> Self {
         Self { code, message: None }
+    }
+}
+
+impl From<RequestError> for Refusal {
+    fn from(error: RequestError) -> Self {
+        error.code().into()
     }
 }
 

@@ -293,6 +293,7 @@ impl SessionTask {
         while let Some(transmit) = self.session.poll_transmit() {
             any = true;
             match transmit {
+                Transmit::Pong => self.mailbox.push_control(control(PacketType::Pong, "")),
                 Transmit::Ping => self.mailbox.push_control(control(PacketType::Ping, "")),
                 Transmit::ProbePong => {
                     if let Some(websocket) = &mut self.probe
