@@ -1,7 +1,7 @@
 //! Answers to requests: `{"ok": true, ...}` or `{"ok": false, "error": "<code>"}`.
 
 use serde::Serialize;
-use sockeye::{Ack, EmitError, HandlerError, IntoReply};
+use sockeye::{EmitError, HandlerError, IntoReply};
 
 /// What the handler of a request returns. A plain `Result` would not do: sockeye keeps errors from the client, and
 /// here the client is to learn of refusals.
@@ -90,16 +90,18 @@ struct Refused {
 }
 
 impl<T: Serialize> IntoReply for Answer<T> {
-    fn reply(self, ack: Option<&Ack>) -> Result<(), HandlerError> {
+    fn reply<A: sockeye::handler::Answer>(self, ack: Option<&A>) -> Result<(), HandlerError> {
         let sent = match (self.0, ack) {
-            (Err(Failure::Emit(error)), _) => Err(error),
+            (Err(Failure::Emit(error)), _) => return Err(HandlerError::Failed(error.into())),
             // The client did not ask for an answer.
             (_, None) => Ok(()),
-            (Ok(rest), Some(ack)) => ack.send(&Accepted { ok: true, rest }),
-            (Err(Failure::Refused(refusal)), Some(ack)) => {
-                ack.send(&Refused { ok: false, error: refusal.code(), retry_after: refusal.retry_after_ms() })
-            }
+            (Ok(rest), Some(ack)) => ack.answer(&Accepted { ok: true, rest }),
+            (Err(Failure::Refused(refusal)), Some(ack)) => ack.answer(&Refused {
+                ok: false,
+                error: refusal.code(),
+                retry_after: refusal.retry_after_ms(),
+            }),
         };
-        sent.map_err(|error| HandlerError::Failed(error.into()))
+        sent.map_err(HandlerError::Reply)
     }
 }

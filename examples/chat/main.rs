@@ -4,6 +4,9 @@
 //! cargo run --release --example chat   # PORT=3001 in front of it takes another port than 3000
 //! ```
 //!
+//! It listens on this machine only; `HOST=0.0.0.0` opens it to others. [The deployment guide](../../docs/deployment.md) says
+//! what belongs in front of it then.
+//!
 //! [`PROTOCOL.md`](PROTOCOL.md) is what it and its clients say to each other. To find one's way:
 //!
 //! | file | owns |
@@ -29,7 +32,12 @@ mod room;
 mod visitor;
 
 use sockeye::{Io, Server};
-use std::{env, io, net::Ipv4Addr, process::ExitCode, time::Duration};
+use std::{
+    env, io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    process::ExitCode,
+    time::Duration,
+};
 use tower::ServiceBuilder;
 
 use crate::chat::Chat;
@@ -53,8 +61,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), String> {
-    let port = port()?;
-    let server = Server::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(|error| explain(&error, port))?;
+    let (host, port) = (host()?, port()?);
+    let server = Server::bind((host, port)).await.map_err(|error| explain(&error, host, port))?;
     let address = server.local_addr().map_err(|error| error.to_string())?;
 
     let chat = Chat::new();
@@ -88,13 +96,23 @@ fn port() -> Result<u16, String> {
     }
 }
 
-fn explain(error: &io::Error, port: u16) -> String {
+/// The address to listen on: the environment variable `HOST`, or this machine only.
+fn host() -> Result<IpAddr, String> {
+    match env::var("HOST") {
+        Err(_) => Ok(Ipv4Addr::LOCALHOST.into()),
+        Ok(text) => text
+            .parse()
+            .map_err(|_| format!("HOST={text} is no IP address, such as 0.0.0.0 (all) or 127.0.0.1")),
+    }
+}
+
+fn explain(error: &io::Error, host: IpAddr, port: u16) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => format!(
             "Something listens on port {port} already, maybe another chat. \
              PORT=0 in front of the command takes a free port."
         ),
-        _ => format!("Cannot listen on port {port}: {error}"),
+        _ => format!("Cannot listen on {}: {error}", SocketAddr::from((host, port))),
     }
 }
 

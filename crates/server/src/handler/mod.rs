@@ -11,7 +11,7 @@
 //! | [`Args<T>`](crate::Args) | events | all arguments, as a tuple |
 //! | [`RawArgs`] | events | all arguments, as they came |
 //! | [`EventName`] | events | the name |
-//! | [`Ack`](crate::Ack) | events | the duty to answer |
+//! | [`Ack`] | events | the duty to answer |
 //! | [`DisconnectReason`](crate::DisconnectReason) | disconnecting, disconnect | why |
 
 mod context;
@@ -25,7 +25,7 @@ use crate::{Ack, ConnectError, EmitError, HandlerError, Socket, trace::warn};
 pub use context::{ConnectContext, DisconnectContext, EventContext};
 pub use extract::{Auth, State};
 pub use sockeye_socketio::handler::{
-    Args, Data, EventName, FromContext, IntoReply, RawArgs, Rejection, Reply,
+    Answer, Args, Data, EventName, FromContext, IntoReply, RawArgs, Rejection, Reply,
 };
 
 /// A handler of events; see the [module](self).
