@@ -215,7 +215,7 @@ mod tests {
     use sockeye_engineio::Transport;
 
     fn connected() -> Socket {
-        let namespace = NamespaceInner::new("/", Arc::default(), None, None);
+        let namespace = Arc::new(NamespaceInner::new("/", Arc::default(), None));
         let mailbox = Arc::new(Mailbox::new(Transport::WebSocket, 1 << 20));
         let handshake = Arc::new(Handshake::new(Request::new(()).into_parts().0));
         let socket = Socket::new(namespace, mailbox, handshake, ByteString::new());

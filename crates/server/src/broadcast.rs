@@ -67,13 +67,16 @@ impl Broadcast {
     /// # Errors
     /// [`EmitError::Encode`].
     pub fn emit<A: EventArgs>(&self, event: &str, args: A) -> Result<(), EmitError> {
-        let name = self.namespace.name();
-        let packet =
-            Outgoing::encode(|out, attachments| encode_event(out, attachments, name, None, event, &args))?
-                .compression(self.namespace.deflate_threshold(), !self.options.uncompressed);
-        self.namespace.broadcast_local(&packet, &self.options);
-        if let Some(adapter) = self.namespace.cluster(&self.options) {
-            adapter.broadcast(&packet.to_broadcast(), &self.options);
+        for namespace in self.namespace.each() {
+            let name = namespace.name();
+            let packet = Outgoing::encode(|out, attachments| {
+                encode_event(out, attachments, name, None, event, &args)
+            })?
+            .compression(namespace.deflate_threshold(), !self.options.uncompressed);
+            namespace.broadcast_local(&packet, &self.options);
+            if let Some(adapter) = namespace.cluster(&self.options) {
+                adapter.broadcast(&packet.to_broadcast(), &self.options);
+            }
         }
         Ok(())
     }
@@ -84,8 +87,10 @@ impl Broadcast {
     /// When a server of the cluster does not answer.
     pub async fn fetch_sockets(&self) -> Result<Vec<RemoteSocketData>, AdapterError> {
         let mut sockets = self.namespace.fetch_local(&self.options);
-        if let Some(adapter) = self.namespace.cluster(&self.options) {
-            sockets.extend(adapter.fetch_sockets(&self.options).await?);
+        for namespace in self.namespace.each() {
+            if let Some(adapter) = namespace.cluster(&self.options) {
+                sockets.extend(adapter.fetch_sockets(&self.options).await?);
+            }
         }
         Ok(sockets)
     }
@@ -94,8 +99,10 @@ impl Broadcast {
     pub fn sockets_join(&self, room: impl Into<Room>) {
         let rooms = [room.into()];
         self.namespace.add_local(&self.options, &rooms);
-        if let Some(adapter) = self.namespace.cluster(&self.options) {
-            adapter.add_sockets(&self.options, &rooms);
+        for namespace in self.namespace.each() {
+            if let Some(adapter) = namespace.cluster(&self.options) {
+                adapter.add_sockets(&self.options, &rooms);
+            }
         }
     }
 
@@ -103,16 +110,20 @@ impl Broadcast {
     pub fn sockets_leave(&self, room: impl Into<Room>) {
         let rooms = [room.into()];
         self.namespace.remove_local(&self.options, &rooms);
-        if let Some(adapter) = self.namespace.cluster(&self.options) {
-            adapter.remove_sockets(&self.options, &rooms);
+        for namespace in self.namespace.each() {
+            if let Some(adapter) = namespace.cluster(&self.options) {
+                adapter.remove_sockets(&self.options, &rooms);
+            }
         }
     }
 
     /// Disconnects the selected sockets; with `close` their whole connections.
     pub fn disconnect_sockets(&self, close: bool) {
         self.namespace.disconnect_local(&self.options, close);
-        if let Some(adapter) = self.namespace.cluster(&self.options) {
-            adapter.disconnect_sockets(&self.options, close);
+        for namespace in self.namespace.each() {
+            if let Some(adapter) = namespace.cluster(&self.options) {
+                adapter.disconnect_sockets(&self.options, close);
+            }
         }
     }
 }

@@ -21,7 +21,7 @@ use std::{
 };
 
 use crate::{
-    ConnectError, DisconnectReason, HandlerError, Socket,
+    ConnectError, DisconnectReason, HandlerError, NamespaceRequest, Socket,
     engine::Mailbox,
     handler::{ConnectContext, DisconnectContext, EventContext},
     handshake::Handshake,
@@ -75,6 +75,8 @@ enum Work {
         socket: Socket,
         future: BoxFuture<'static, ()>,
     },
+    /// The matchers of dynamic namespaces, of which one may accept a name that does not exist.
+    Find(BoxFuture<'static, (NamespaceRequest, Option<Arc<NamespaceInner>>)>),
     /// The middleware of a namespace, which decides whether the socket connects.
     Admit(BoxFuture<'static, (Socket, Result<(), ConnectError>)>),
     /// The `disconnecting` handlers had their turn: leave the rooms.
@@ -87,6 +89,7 @@ enum Work {
 /// A future that did not finish at once.
 enum Outcome {
     Done,
+    Found(NamespaceRequest, Option<Arc<NamespaceInner>>),
     Judged(Socket, Result<(), ConnectError>),
 }
 
@@ -96,10 +99,11 @@ pub(crate) struct Client {
     handshake: Arc<Handshake>,
     /// The sockets that are connected; few, so a list.
     sockets: Vec<Socket>,
-    /// The namespaces whose middleware runs.
-    joining: Vec<Arc<NamespaceInner>>,
-    /// The namespaces that the server disconnected: what the client sent before it knew is dropped.
-    left: Vec<Arc<NamespaceInner>>,
+    /// The names of the namespaces whose matchers or middleware run.
+    joining: Vec<ByteString>,
+    /// The names of the namespaces that the server disconnected, the latest ones: what the client sent before it knew is
+    /// dropped.
+    left: VecDeque<String>,
     assembler: Assembler,
     work: VecDeque<Work>,
     running: FuturesUnordered<BoxFuture<'static, Outcome>>,
@@ -123,7 +127,7 @@ impl Client {
             handshake,
             sockets: Vec::new(),
             joining: Vec::new(),
-            left: Vec::new(),
+            left: VecDeque::new(),
             assembler: Assembler::new(limits),
             work: VecDeque::new(),
             running: FuturesUnordered::new(),
@@ -137,8 +141,11 @@ impl Client {
         if self.closed {
             return Ok(());
         }
-        let limits =
-            Limits { max_attachments: self.io.engine.config.max_attachment_count, ..Limits::default() };
+        let config = &self.io.engine.config;
+        let limits = Limits {
+            max_attachments: config.max_attachment_count,
+            max_namespace_len: config.max_namespace_len,
+        };
         let packet = self.assembler.decode(text, &limits)?;
         if packet.attachment_count > 0 {
             return Ok(self.assembler.begin(ByteString::from(text), &packet, now)?);
@@ -196,7 +203,7 @@ impl Client {
     /// A packet for a namespace that the client is not in. It is no fault of a client that the server disconnected and
     /// that does not know yet.
     fn late(&self, packet: &Packet<'_>) -> Result<(), Violation> {
-        if !self.left.iter().any(|namespace| namespace.name() == packet.namespace) {
+        if !self.left.iter().any(|name| name == packet.namespace) {
             return Err(Violation::State);
         }
         Ok(packet.validate()?)
@@ -215,15 +222,26 @@ impl Client {
         let event = packet.event()?;
         let args = event.args.with_attachments(attachments);
         let context = EventContext::new(socket, &event.name, args, packet.ack_id);
-        let handlers = socket.namespace().handlers_of(socket, &event.name);
+        let handlers = socket.namespace().handlers();
+        let own = socket.own_handlers();
+        let own = own.as_deref();
         let work_count = self.work.len();
         context.set_observed(true);
-        for handler in &handlers.any {
+        for handler in handlers.any() {
             self.start(socket, || handler.call(&context));
         }
+        for observer in own.into_iter().flat_map(|own| &own.any) {
+            self.start(socket, || observer.handler.call(&context));
+        }
         context.set_observed(false);
-        for handler in &handlers.named {
+        for handler in handlers.named(&event.name) {
             self.start(socket, || handler.call(&context));
+        }
+        for registered in own.into_iter().flat_map(|own| own.named(&event.name)) {
+            // One for a single event is taken away first; whoever did that calls it.
+            if !registered.once || socket.off(registered.id) {
+                self.start(socket, || registered.handler.call(&context));
+            }
         }
         Ok(context.finish().inspect_err(|_| self.work.truncate(work_count))?)
     }
@@ -232,31 +250,53 @@ impl Client {
         packet.validate()?;
         let name = packet.namespace;
         let joined = self.sockets.iter().map(|socket| socket.namespace().name());
-        if joined.chain(self.joining.iter().map(|namespace| namespace.name())).any(|joined| joined == name) {
+        if joined.chain(self.joining.iter().map(|name| &**name)).any(|joined| joined == name) {
             return Err(Violation::State);
         }
-        self.left.retain(|namespace| namespace.name() != name);
-        let Some(namespace) = self.io.namespace(name) else {
-            self.refuse(name, &ConnectError::new("Invalid namespace"));
-            return Ok(());
-        };
+        self.left.retain(|left| left != name);
         if self.sockets.len() + self.joining.len() >= self.io.engine.config.max_namespace_count {
             self.refuse(name, &ConnectError::new("Too many namespaces"));
             return Ok(());
         }
-        let auth = ByteString::from(packet.data);
-        let socket = Socket::new(namespace.clone(), self.mailbox.clone(), self.handshake.clone(), auth);
-        let middleware = namespace.middleware();
-        if middleware.is_empty() {
-            self.admit(socket);
-            return Ok(());
+        match self.io.namespace(name) {
+            Some(namespace) => self.join(namespace, packet.data.into()),
+            None if self.io.has_dynamic_namespaces() => {
+                self.find(NamespaceRequest::new(name, packet.data, self.handshake.clone()));
+            }
+            None => self.refuse(name, &ConnectError::new("Invalid namespace")),
         }
-        self.joining.push(namespace);
+        Ok(())
+    }
+
+    /// Asks the matchers of dynamic namespaces.
+    fn find(&mut self, request: NamespaceRequest) {
+        self.joining.push(request.name().into());
+        let io = self.io.clone();
+        self.work.push_back(Work::Find(Box::pin(async move {
+            let finding = AssertUnwindSafe(io.dynamic_namespace(&request)).catch_unwind();
+            let found = finding.await.unwrap_or_else(|panic| {
+                warn!(target: "sockeye::namespace", panic = panic_message(&*panic), "matcher failed");
+                None
+            });
+            (request, found)
+        })));
+    }
+
+    /// Makes the client's socket in a namespace, which its middleware judges.
+    fn join(&mut self, namespace: Arc<NamespaceInner>, auth: ByteString) {
+        let socket = Socket::new(namespace.clone(), self.mailbox.clone(), self.handshake.clone(), auth);
+        let handlers = namespace.handlers();
+        if handlers.middleware().next().is_none() {
+            self.admit(socket);
+            return;
+        }
+        self.joining.push(namespace.name().into());
         self.work.push_back(Work::Admit(Box::pin(async move {
             let judging = async {
-                for middleware in &middleware {
-                    let context = ConnectContext::new(&socket);
-                    middleware.call(&context)?.await?;
+                for middleware in handlers.middleware() {
+                    // Not held while the future runs, which may be on another thread.
+                    let judging = middleware.call(&ConnectContext::new(&socket))?;
+                    judging.await?;
                 }
                 Ok(())
             };
@@ -266,7 +306,6 @@ impl Client {
             });
             (socket, verdict)
         })));
-        Ok(())
     }
 
     /// The client is told first, so that no broadcast overtakes the answer.
@@ -281,7 +320,7 @@ impl Client {
         self.connect_deadline = None;
         debug!(target: "sockeye::socket", namespace = %name, "socket connected");
         self.sockets.push(socket.clone());
-        for handler in socket.namespace().connection_handlers() {
+        for handler in socket.namespace().handlers().connection() {
             let context = ConnectContext::new(&socket);
             self.start(&socket, || handler.call(&context));
         }
@@ -302,9 +341,13 @@ impl Client {
         let socket = self.sockets.swap_remove(at);
         socket.set_disconnected();
         if reason == DisconnectReason::ServerNamespaceDisconnect {
-            self.left.push(socket.namespace().clone());
+            // Only as many as a client can be in: it chooses the names.
+            if self.left.len() >= self.io.engine.config.max_namespace_count {
+                self.left.pop_front();
+            }
+            self.left.push_back(socket.namespace_name().to_owned());
         }
-        for handler in socket.namespace().disconnecting_handlers() {
+        for handler in socket.namespace().handlers().disconnecting() {
             let context = DisconnectContext::new(&socket, reason);
             self.start(&socket, || handler.call(&context));
         }
@@ -322,7 +365,7 @@ impl Client {
     fn remove(&mut self, socket: &Socket, reason: DisconnectReason) {
         socket.namespace().remove(socket);
         debug!(target: "sockeye::socket", reason = %reason, "socket disconnected");
-        for handler in socket.namespace().disconnect_handlers() {
+        for handler in socket.namespace().handlers().disconnect() {
             let context = DisconnectContext::new(socket, reason);
             self.start(socket, || handler.call(&context));
         }
@@ -375,6 +418,7 @@ impl Client {
                     Err(panic) => return report_panic(&socket, &*panic),
                 }
             }
+            Work::Find(finding) => Box::pin(finding.map(|(request, found)| Outcome::Found(request, found))),
             Work::Admit(judging) => {
                 Box::pin(judging.map(|(socket, verdict)| Outcome::Judged(socket, verdict)))
             }
@@ -387,16 +431,26 @@ impl Client {
     }
 
     fn conclude(&mut self, outcome: Outcome) {
-        let Outcome::Judged(socket, verdict) = outcome else { return };
-        self.joining.retain(|namespace| !Arc::ptr_eq(namespace, socket.namespace()));
-        if self.closed {
-            return;
-        }
-        match verdict {
-            Ok(()) => self.admit(socket),
-            Err(error) => {
-                debug!(target: "sockeye::namespace", error = %error, "connection refused by middleware");
-                self.refuse(socket.namespace().name(), &error);
+        match outcome {
+            Outcome::Done => {}
+            Outcome::Found(request, found) => {
+                self.joining.retain(|name| name != request.name());
+                match found {
+                    _ if self.closed => {}
+                    Some(namespace) => self.join(namespace, request.into_auth()),
+                    None => self.refuse(request.name(), &ConnectError::new("Invalid namespace")),
+                }
+            }
+            Outcome::Judged(socket, verdict) => {
+                self.joining.retain(|name| &**name != socket.namespace_name());
+                match verdict {
+                    _ if self.closed => {}
+                    Ok(()) => self.admit(socket),
+                    Err(error) => {
+                        debug!(target: "sockeye::namespace", error = %error, "connection refused by middleware");
+                        self.refuse(socket.namespace_name(), &error);
+                    }
+                }
             }
         }
     }
@@ -434,12 +488,12 @@ impl Client {
 
 /// A panic of user code ends what panicked and nothing else.
 fn report_panic(socket: &Socket, panic: &(dyn Any + Send)) {
-    let message = panic
-        .downcast_ref::<&str>()
-        .map(|message| (*message).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_default();
-    let error = HandlerError::Panicked(message);
+    let error = HandlerError::Panicked(panic_message(panic).to_owned());
     warn!(target: "sockeye::socket", error = %error, "handler failed");
     socket.namespace().report(socket, &error);
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or_default()
 }

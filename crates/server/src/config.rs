@@ -41,6 +41,14 @@ pub struct Config {
     pub attachment_timeout: Duration,
     /// The most namespaces that one connection may join. Default 32. Above it: CONNECT_ERROR.
     pub max_namespace_count: usize,
+    /// Whether a child of a [dynamic namespace](crate::Io::of_dynamic) goes when nobody needs it any more: no socket is in it, and
+    /// nobody holds its [`Namespace`](crate::Namespace). Default yes, unlike the official server: clients choose the names, so what they
+    /// leave behind would stay for ever. Children that [`Io::of`](crate::Io::of) was asked for always stay.
+    pub cleanup_empty_child_namespaces: bool,
+    /// The most children of one [dynamic namespace](crate::Io::of_dynamic). Default 10,000. Above it: CONNECT_ERROR.
+    pub max_child_namespace_count: usize,
+    /// The longest name of a namespace in bytes. Default 4096. Above it the connection closes.
+    pub max_namespace_len: usize,
     /// How many bytes may wait to be sent to one client. Default 4 MiB. A client for which more would have to wait
     /// is disconnected with `transport error`: it reads too slowly for what it is sent. It has to hold the largest burst
     /// of events that is emitted at once, and a few of the largest single ones.
@@ -80,6 +88,9 @@ impl Default for Config {
             max_attachments_len: 10_000_000,
             attachment_timeout: Duration::from_secs(30),
             max_namespace_count: 32,
+            cleanup_empty_child_namespaces: true,
+            max_child_namespace_count: 10_000,
+            max_namespace_len: sockeye_socketio::Limits::default().max_namespace_len,
             max_queue_len: 4 << 20,
         }
     }

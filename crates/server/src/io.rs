@@ -15,9 +15,9 @@ use std::{
 };
 
 use crate::{
-    Config, Namespace,
+    Config, Namespace, NamespaceMatcher, NamespaceRequest,
     engine::{Command, Engine},
-    namespace::{MakeAdapter, NamespaceInner},
+    namespace::{Family, MakeAdapter, NamespaceInner},
     service::{NotFound, SocketIoLayer, SocketIoService},
     trace::debug,
 };
@@ -52,8 +52,13 @@ pub(crate) struct IoInner {
     state: Arc<Extensions>,
     make_adapter: Option<Box<MakeAdapter>>,
     namespaces: RwLock<HashMap<String, Arc<NamespaceInner>>>,
+    /// The dynamic namespaces, in the order in which they are asked.
+    parents: RwLock<Vec<Arc<NamespaceInner>>>,
+    on_new_namespace: RwLock<Option<Arc<OnNewNamespace>>>,
     closing: AtomicBool,
 }
+
+type OnNewNamespace = dyn Fn(&Namespace) + Send + Sync;
 
 impl Io {
     /// A server with the default options.
@@ -68,12 +73,58 @@ impl Io {
 
     /// The namespace called `name`, which comes into being if need be. Clients can connect to it from now on.
     ///
+    /// If a [dynamic namespace](Self::of_dynamic) accepts the name, by nothing but the name, it is a child of that one, and
+    /// stays even when it is empty.
+    ///
     /// # Panics
     /// When `name` contains a comma, which no packet could carry.
     pub fn of(&self, name: &str) -> Namespace {
         assert!(!name.contains(','), "the name of a namespace cannot contain a comma: {name:?}");
         let name = if name.starts_with('/') { name.to_owned() } else { format!("/{name}") };
         Namespace { inner: self.inner.namespace_or_create(&name) }
+    }
+
+    /// Namespaces of which only the client knows the name: `matcher` decides whether one comes into being when a
+    /// client asks for it and it does not exist. Several matchers are asked in the order of registration.
+    ///
+    /// What is returned is the parent of these namespaces. They inherit the handlers and middleware that it has, also those
+    /// that it gets later, and what is emitted to it reaches the sockets of all of its children. It has no sockets of its
+    /// own, and nobody can connect to it.
+    ///
+    /// ```
+    /// use sockeye::{Io, NamespaceRequest, Socket};
+    ///
+    /// let io = Io::new();
+    /// let rooms = io.of_dynamic(|name: &str| name.strip_prefix("/room-").is_some_and(|n| n.parse::<u32>().is_ok()));
+    /// rooms.on_connection(async |socket: Socket| socket.emit("welcome", socket.namespace_name()));
+    ///
+    /// let projects = io.of_dynamic(async |request: NamespaceRequest| {
+    ///     // any look-up, by the name, by what the client sent as `auth`, or by its first HTTP request
+    ///     request.name().starts_with("/project/") && request.auth::<String>().is_ok()
+    /// });
+    /// projects.emit("maintenance", "in an hour")?;
+    /// # Ok::<(), sockeye::EmitError>(())
+    /// ```
+    ///
+    /// The matcher decides about namespaces, not about clients: once a namespace is there, it is not asked again. Who may
+    /// connect is for [`middleware`](Namespace::middleware). A child lives as long as a socket is in it or somebody holds its
+    /// [`Namespace`]; see [`Config::cleanup_empty_child_namespaces`] and [`Config::max_child_namespace_count`].
+    pub fn of_dynamic<M: 'static>(&self, matcher: impl NamespaceMatcher<M>) -> Namespace {
+        let mut parents = self.inner.parents.write();
+        // As the official server names them, for logs.
+        let name = format!("/_{}", parents.len());
+        let parent = self.inner.new_namespace(&name).with_family(Family::new(matcher));
+        let parent = Arc::new(parent);
+        parents.push(parent.clone());
+        Namespace { inner: parent }
+    }
+
+    /// Is told of every namespace that comes into being from now on, by [`of`](Self::of) or because a client asked for a
+    /// [dynamic](Self::of_dynamic) one; the official server's `new_namespace`. There is one such function; a later one
+    /// replaces it. It must not block.
+    pub fn on_new_namespace(&self, handle: impl Fn(&Namespace) + Send + Sync + 'static) {
+        let before = self.inner.on_new_namespace.write().replace(Arc::new(handle));
+        drop(before);
     }
 
     /// A service for tower, hyper or axum that answers requests for the server's path, and others with 404.
@@ -130,21 +181,86 @@ impl fmt::Debug for Io {
 
 impl IoInner {
     pub(crate) fn namespace(&self, name: &str) -> Option<Arc<NamespaceInner>> {
-        self.namespaces.read().get(name).cloned()
+        let known = self.namespaces.read().get(name).cloned();
+        let known = known.or_else(|| self.parents.read().iter().find_map(|p| p.family()?.child(name)))?;
+        // Whoever makes it may still be making its adapter.
+        known.attach_adapter(self.make_adapter.as_deref());
+        Some(known)
+    }
+
+    fn new_namespace(&self, name: &str) -> NamespaceInner {
+        NamespaceInner::new(name, self.state.clone(), self.engine.config.deflate_threshold())
     }
 
     fn namespace_or_create(&self, name: &str) -> Arc<NamespaceInner> {
-        if let Some(namespace) = self.namespace(name) {
-            return namespace;
+        if let Some(namespace) = self.namespaces.read().get(name) {
+            return namespace.clone();
         }
+        // Matchers are user code, so they are asked before the lock is taken.
+        let parents = self.parents.read().clone();
+        let accepting = parents.iter().find(|parent| parent.family().is_some_and(|f| f.accepts_name(name)));
         let mut namespaces = self.namespaces.write();
-        namespaces
-            .entry(name.to_owned())
-            .or_insert_with(|| {
-                let deflate_threshold = self.engine.config.deflate_threshold();
-                NamespaceInner::new(name, self.state.clone(), deflate_threshold, self.make_adapter.as_deref())
-            })
-            .clone()
+        let (namespace, is_new) = match namespaces.get(name) {
+            Some(namespace) => (namespace.clone(), false),
+            None => {
+                let existing = parents.iter().find_map(|parent| parent.family()?.child(name));
+                let is_new = existing.is_none();
+                let namespace = existing
+                    .or_else(|| accepting?.child_or_create(name, usize::MAX))
+                    .unwrap_or_else(|| Arc::new(self.new_namespace(name)));
+                namespaces.insert(name.to_owned(), namespace.clone());
+                (namespace, is_new)
+            }
+        };
+        drop(namespaces);
+        self.introduce(&namespace, is_new);
+        namespace
+    }
+
+    /// The dynamic namespace that a client asks for, if a matcher accepts it.
+    pub(crate) async fn dynamic_namespace(&self, request: &NamespaceRequest) -> Option<Arc<NamespaceInner>> {
+        let parents = self.parents.read().clone();
+        for parent in &parents {
+            if parent.family()?.accepts(request).await {
+                return self.child_or_create(parent, request.name());
+            }
+        }
+        None
+    }
+
+    fn child_or_create(&self, parent: &Arc<NamespaceInner>, name: &str) -> Option<Arc<NamespaceInner>> {
+        let config = &self.engine.config;
+        let mut namespaces = self.namespaces.write();
+        if let Some(namespace) = namespaces.get(name).cloned() {
+            // The application was quicker.
+            drop(namespaces);
+            self.introduce(&namespace, false);
+            return Some(namespace);
+        }
+        let existing = parent.family()?.child(name);
+        let child = parent.child_or_create(name, config.max_child_namespace_count);
+        if let Some(child) = child.as_ref().filter(|_| !config.cleanup_empty_child_namespaces) {
+            namespaces.insert(name.to_owned(), child.clone());
+        }
+        drop(namespaces);
+        self.introduce(child.as_ref()?, existing.is_none());
+        child
+    }
+
+    /// User code that a new namespace asks for, which runs under no lock.
+    fn introduce(&self, namespace: &Arc<NamespaceInner>, is_new: bool) {
+        namespace.attach_adapter(self.make_adapter.as_deref());
+        if is_new {
+            debug!(target: "sockeye::namespace", name = namespace.name(), "new namespace");
+            let handle = self.on_new_namespace.read().clone();
+            if let Some(handle) = handle {
+                handle(&Namespace { inner: namespace.clone() });
+            }
+        }
+    }
+
+    pub(crate) fn has_dynamic_namespaces(&self) -> bool {
+        !self.parents.read().is_empty()
     }
 
     pub(crate) fn is_closing(&self) -> bool {
@@ -203,6 +319,8 @@ impl Builder {
             state: Arc::new(self.state),
             make_adapter: self.make_adapter,
             namespaces: RwLock::default(),
+            parents: RwLock::default(),
+            on_new_namespace: RwLock::default(),
             closing: AtomicBool::new(false),
         });
         let main = Namespace { inner: inner.namespace_or_create("/") };

@@ -50,7 +50,7 @@ pub use error::{AckError, ConnectError, EmitError};
 pub use handler::{Args, Auth, Data, EventName, IntoReply, RawArgs, Reply, State};
 pub use handshake::{Handshake, RemoteAddr};
 pub use io::{Builder, Io};
-pub use namespace::Namespace;
+pub use namespace::{HandlerId, Namespace, NamespaceMatcher, NamespaceRequest};
 pub use reason::DisconnectReason;
 pub use serve::Server;
 pub use service::{NotFound, ResponseBody, ServiceFuture, SocketIoLayer, SocketIoService};

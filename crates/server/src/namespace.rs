@@ -1,5 +1,8 @@
 //! Namespaces: handlers registered once, and the sockets of this server with their rooms.
 
+mod dynamic;
+mod handlers;
+
 use http::Extensions;
 use parking_lot::RwLock;
 use sockeye_adapter::{
@@ -7,7 +10,6 @@ use sockeye_adapter::{
 };
 use sockeye_socketio::EventArgs;
 use std::{
-    collections::HashMap,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
@@ -19,17 +21,25 @@ use std::{
 use crate::{
     Broadcast, EmitError, HandlerError, Socket,
     handler::{
-        AnyConnectionHandler, AnyDisconnectHandler, AnyEventHandler, AnyMiddleware, ConnectionHandler,
-        DisconnectHandler, EventHandler, Middleware, erase_connection, erase_disconnect, erase_event,
-        erase_middleware,
+        ConnectionHandler, DisconnectHandler, EventHandler, Middleware, erase_connection, erase_disconnect,
+        erase_event, erase_middleware,
     },
     outgoing::Outgoing,
 };
 
+pub use dynamic::{NamespaceMatcher, NamespaceRequest};
+pub use handlers::HandlerId;
+
+pub(crate) use dynamic::Family;
+pub(crate) use handlers::{EventHandlers, Handlers, Snapshot, prepend, push};
+
 /// A namespace of a server. Cloning it is cheap and gives the same namespace.
 ///
 /// Handlers are registered once for all of its sockets, at any time; several for the same event run in the order in
-/// which they were registered.
+/// which they were registered. Registering returns an id with which [`off`](Self::off) takes the handler away again.
+///
+/// Handlers of a [dynamic namespace](crate::Io::of_dynamic) are inherited by its children, where they come before the
+/// child's own; what is done to its sockets is done to those of all children.
 #[derive(Clone)]
 pub struct Namespace {
     pub(crate) inner: Arc<NamespaceInner>,
@@ -38,67 +48,41 @@ pub struct Namespace {
 /// Makes the adapter of a namespace.
 pub(crate) type MakeAdapter = dyn Fn(Arc<dyn Node>) -> Arc<dyn Adapter> + Send + Sync;
 
-type OnError = dyn Fn(&Socket, &HandlerError) + Send + Sync;
-
 pub(crate) struct NamespaceInner {
     name: String,
     state: Arc<Extensions>,
     /// See [`Outgoing::compression`].
     deflate_threshold: Option<usize>,
-    handlers: RwLock<Handlers>,
+    handlers: RwLock<Arc<Handlers>>,
     index: RwLock<RoomIndex<Socket>>,
     /// `None` when the server is alone.
     adapter: OnceLock<Option<Arc<dyn Adapter>>>,
     /// Ack ids are unique in the namespace, so that a broadcast can share one.
     next_ack_id: AtomicU64,
-}
-
-#[derive(Default)]
-struct Handlers {
-    middleware: Vec<Arc<dyn AnyMiddleware>>,
-    connection: Vec<Arc<dyn AnyConnectionHandler>>,
-    disconnecting: Vec<Arc<dyn AnyDisconnectHandler>>,
-    disconnect: Vec<Arc<dyn AnyDisconnectHandler>>,
-    events: EventHandlers,
-    error: Option<Arc<OnError>>,
-}
-
-/// Handlers of events: of all, and by name.
-#[derive(Default)]
-pub(crate) struct EventHandlers {
-    any: Vec<Arc<dyn AnyEventHandler>>,
-    named: HashMap<String, Vec<Arc<dyn AnyEventHandler>>>,
-}
-
-/// The handlers that an event goes to.
-pub(crate) struct HandlersOf {
-    /// Observers: what they return answers nothing.
-    pub(crate) any: Vec<Arc<dyn AnyEventHandler>>,
-    pub(crate) named: Vec<Arc<dyn AnyEventHandler>>,
-}
-
-impl EventHandlers {
-    pub(crate) fn add(&mut self, event: &str, handler: Arc<dyn AnyEventHandler>) {
-        self.named.entry(event.to_owned()).or_default().push(handler);
-    }
-
-    pub(crate) fn add_any(&mut self, handler: Arc<dyn AnyEventHandler>) {
-        self.any.push(handler);
-    }
-
-    pub(crate) fn any(&self) -> impl Iterator<Item = Arc<dyn AnyEventHandler>> {
-        self.any.iter().cloned()
-    }
-
-    pub(crate) fn named(&self, event: &str) -> impl Iterator<Item = Arc<dyn AnyEventHandler>> {
-        self.named.get(event).into_iter().flatten().cloned()
-    }
+    /// Of a child of a dynamic namespace.
+    parent: Option<Arc<Self>>,
+    /// Of a dynamic namespace, which has no sockets of its own.
+    family: Option<Family>,
 }
 
 impl Namespace {
     /// Its name, with the leading slash.
     pub fn name(&self) -> &str {
         &self.inner.name
+    }
+
+    fn register<T>(&self, register: impl FnOnce(&mut Handlers) -> T) -> T {
+        register(Arc::make_mut(&mut self.inner.handlers.write()))
+    }
+
+    /// Changes the handlers such that some are dropped, which is user code: after the lock.
+    fn unregister<T>(&self, unregister: impl FnOnce(&mut Handlers) -> T) -> T {
+        let mut handlers = self.inner.handlers.write();
+        let before = handlers.clone();
+        let result = unregister(Arc::make_mut(&mut handlers));
+        drop(handlers);
+        drop(before);
+        result
     }
 
     /// Handles an event of the clients; see [`handler`](crate::handler) for what a handler takes and returns.
@@ -108,35 +92,41 @@ impl Namespace {
     ///
     /// # Panics
     /// When `event` is a reserved name, such as `disconnect`: it never arrives as an event.
-    pub fn on<M: 'static>(&self, event: &str, handler: impl EventHandler<M>) -> &Self {
+    pub fn on<M: 'static>(&self, event: &str, handler: impl EventHandler<M>) -> HandlerId {
         check_event_name(event);
-        self.inner.handlers.write().events.add(event, erase_event(handler));
-        self
+        let handler = erase_event(handler);
+        self.register(|handlers| handlers.events.add(event, false, handler))
     }
 
     /// Observes all events of the clients, before the handlers by name run. What it returns answers no
     /// acknowledgement; to answer it takes an [`Ack`](crate::Ack).
-    pub fn on_any<M: 'static>(&self, handler: impl EventHandler<M>) -> &Self {
-        self.inner.handlers.write().events.add_any(erase_event(handler));
-        self
+    pub fn on_any<M: 'static>(&self, handler: impl EventHandler<M>) -> HandlerId {
+        let handler = erase_event(handler);
+        self.register(|handlers| push(&mut handlers.events.any, handler))
+    }
+
+    /// Observes all events as [`on_any`](Self::on_any) does, before the observers that are registered already.
+    pub fn prepend_any<M: 'static>(&self, handler: impl EventHandler<M>) -> HandlerId {
+        let handler = erase_event(handler);
+        self.register(|handlers| prepend(&mut handlers.events.any, handler))
     }
 
     /// Handles new connections. The client already knows that it is connected.
-    pub fn on_connection<M: 'static>(&self, handler: impl ConnectionHandler<M>) -> &Self {
-        self.inner.handlers.write().connection.push(erase_connection(handler));
-        self
+    pub fn on_connection<M: 'static>(&self, handler: impl ConnectionHandler<M>) -> HandlerId {
+        let handler = erase_connection(handler);
+        self.register(|handlers| push(&mut handlers.connection, handler))
     }
 
     /// Handles disconnections while the socket is still in its rooms.
-    pub fn on_disconnecting<M: 'static>(&self, handler: impl DisconnectHandler<M>) -> &Self {
-        self.inner.handlers.write().disconnecting.push(erase_disconnect(handler));
-        self
+    pub fn on_disconnecting<M: 'static>(&self, handler: impl DisconnectHandler<M>) -> HandlerId {
+        let handler = erase_disconnect(handler);
+        self.register(|handlers| push(&mut handlers.disconnecting, handler))
     }
 
     /// Handles disconnections after the socket left its rooms.
-    pub fn on_disconnect<M: 'static>(&self, handler: impl DisconnectHandler<M>) -> &Self {
-        self.inner.handlers.write().disconnect.push(erase_disconnect(handler));
-        self
+    pub fn on_disconnect<M: 'static>(&self, handler: impl DisconnectHandler<M>) -> HandlerId {
+        let handler = erase_disconnect(handler);
+        self.register(|handlers| push(&mut handlers.disconnect, handler))
     }
 
     /// Adds a middleware: it decides, once per connection and in the order of registration, whether a client may
@@ -145,16 +135,33 @@ impl Namespace {
     ///
     /// A client that goes away while middleware runs is never connected, and so never disconnects: what has to be undone
     /// at the end belongs into [`on_connection`](Self::on_connection).
-    pub fn middleware<M: 'static>(&self, middleware: impl Middleware<M>) -> &Self {
-        self.inner.handlers.write().middleware.push(erase_middleware(middleware));
-        self
+    pub fn middleware<M: 'static>(&self, middleware: impl Middleware<M>) -> HandlerId {
+        let middleware = erase_middleware(middleware);
+        self.register(|handlers| push(&mut handlers.middleware, middleware))
     }
 
     /// Is told of what goes wrong in handlers: arguments that do not deserialize, returned errors, panics. There is
     /// one such function; a later one replaces it. It must not block.
-    pub fn on_error(&self, handle: impl Fn(&Socket, &HandlerError) + Send + Sync + 'static) -> &Self {
-        self.inner.handlers.write().error = Some(Arc::new(handle));
-        self
+    pub fn on_error(&self, handle: impl Fn(&Socket, &HandlerError) + Send + Sync + 'static) {
+        let handle = Arc::new(handle);
+        self.unregister(|handlers| handlers.error = Some(handle));
+    }
+
+    /// Takes away what was registered with this namespace: a handler, an observer, a middleware. `false` when it is not
+    /// there any more. Events that arrive from now on do not reach it.
+    pub fn off(&self, id: HandlerId) -> bool {
+        self.unregister(|handlers| handlers.remove(id))
+    }
+
+    /// Takes away all handlers of an event that were registered with this namespace, not those of single sockets. Returns
+    /// how many there were.
+    pub fn off_event(&self, event: &str) -> usize {
+        self.unregister(|handlers| handlers.events.remove_event(event))
+    }
+
+    /// Takes away all observers of events that were registered with this namespace. Returns how many there were.
+    pub fn off_any(&self) -> usize {
+        self.unregister(|handlers| std::mem::take(&mut handlers.events.any).len())
     }
 
     /// All sockets of the namespace, to be narrowed down.
@@ -266,13 +273,9 @@ pub(crate) fn check_event_name(event: &str) {
 }
 
 impl NamespaceInner {
-    pub(crate) fn new(
-        name: &str,
-        state: Arc<Extensions>,
-        deflate_threshold: Option<usize>,
-        make_adapter: Option<&MakeAdapter>,
-    ) -> Arc<Self> {
-        let namespace = Arc::new(Self {
+    /// A namespace whose adapter is still to be [attached](Self::attach_adapter).
+    pub(crate) fn new(name: &str, state: Arc<Extensions>, deflate_threshold: Option<usize>) -> Self {
+        Self {
             name: name.to_owned(),
             state,
             deflate_threshold,
@@ -280,11 +283,37 @@ impl NamespaceInner {
             index: RwLock::default(),
             adapter: OnceLock::new(),
             next_ack_id: AtomicU64::new(0),
+            parent: None,
+            family: None,
+        }
+    }
+
+    /// A dynamic namespace: the parent of those that its matcher accepts.
+    pub(crate) fn with_family(mut self, family: Family) -> Self {
+        self.family = Some(family);
+        self
+    }
+
+    /// The child of a dynamic namespace that has this name, made if need be; `None` when there are too many.
+    pub(crate) fn child_or_create(self: &Arc<Self>, name: &str, max_count: usize) -> Option<Arc<Self>> {
+        self.family.as_ref()?.child_or_create(name, max_count, || {
+            let mut child = Self::new(name, self.state.clone(), self.deflate_threshold);
+            child.parent = Some(self.clone());
+            Arc::new(child)
+        })
+    }
+
+    pub(crate) const fn family(&self) -> Option<&Family> {
+        self.family.as_ref()
+    }
+
+    /// Makes the adapter, once. Until it is there the namespace is nobody's but of those who wait here.
+    pub(crate) fn attach_adapter(self: &Arc<Self>, make_adapter: Option<&MakeAdapter>) {
+        self.adapter.get_or_init(|| {
+            // The adapter holds the namespace only weakly: the namespace owns it.
+            let node = LocalNode { name: self.name.clone(), namespace: Arc::downgrade(self) };
+            make_adapter.map(|make| make(Arc::new(node)))
         });
-        // The adapter holds the namespace only weakly: the namespace owns it.
-        let node = LocalNode { name: name.to_owned(), namespace: Arc::downgrade(&namespace) };
-        let _ = namespace.adapter.set(make_adapter.map(|make| make(Arc::new(node))));
-        namespace
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -303,41 +332,16 @@ impl NamespaceInner {
         self.next_ack_id.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// The handlers of an event, those that are registered for all events apart; in both the namespace's come before
-    /// the socket's.
-    pub(crate) fn handlers_of(&self, socket: &Socket, event: &str) -> HandlersOf {
-        let handlers = self.handlers.read();
-        let own = socket.own_handlers();
-        let own = own.as_deref();
-        HandlersOf {
-            any: handlers.events.any().chain(own.into_iter().flat_map(EventHandlers::any)).collect(),
-            named: handlers
-                .events
-                .named(event)
-                .chain(own.into_iter().flat_map(|own| own.named(event)))
-                .collect(),
+    /// The handlers of the namespace and of its parent as they are now.
+    pub(crate) fn handlers(&self) -> Snapshot {
+        Snapshot {
+            inherited: self.parent.as_ref().map(|parent| parent.handlers.read().clone()),
+            own: self.handlers.read().clone(),
         }
     }
 
-    pub(crate) fn middleware(&self) -> Vec<Arc<dyn AnyMiddleware>> {
-        self.handlers.read().middleware.clone()
-    }
-
-    pub(crate) fn connection_handlers(&self) -> Vec<Arc<dyn AnyConnectionHandler>> {
-        self.handlers.read().connection.clone()
-    }
-
-    pub(crate) fn disconnecting_handlers(&self) -> Vec<Arc<dyn AnyDisconnectHandler>> {
-        self.handlers.read().disconnecting.clone()
-    }
-
-    pub(crate) fn disconnect_handlers(&self) -> Vec<Arc<dyn AnyDisconnectHandler>> {
-        self.handlers.read().disconnect.clone()
-    }
-
     pub(crate) fn report(&self, socket: &Socket, error: &HandlerError) {
-        let handle = self.handlers.read().error.clone();
-        if let Some(handle) = handle {
+        if let Some(handle) = self.handlers().error() {
             // There is nobody left to tell of its panic.
             let _ = catch_unwind(AssertUnwindSafe(|| handle(socket, error)));
         }
@@ -371,8 +375,21 @@ impl NamespaceInner {
         self.index.read().rooms_of(socket.id())
     }
 
+    /// The selected sockets of this server; of a dynamic namespace those of its children.
     pub(crate) fn select(&self, options: &BroadcastOptions) -> Vec<Socket> {
-        self.index.read().select(options)
+        match &self.family {
+            None => self.index.read().select(options),
+            Some(family) => family.children().iter().flat_map(|child| child.select(options)).collect(),
+        }
+    }
+
+    /// The namespaces that an operation is for: this one, or its children.
+    pub(crate) fn each(self: &Arc<Self>) -> impl Iterator<Item = Arc<Self>> + use<> {
+        let (own, children) = match &self.family {
+            None => (Some(self.clone()), Vec::new()),
+            Some(family) => (None, family.children()),
+        };
+        own.into_iter().chain(children)
     }
 
     /// Sends a packet to the selected sockets of this server. The lock is held for the selection only.
@@ -411,6 +428,14 @@ impl NamespaceInner {
 
     pub(crate) fn fetch_local(&self, options: &BroadcastOptions) -> Vec<RemoteSocketData> {
         self.select(options).iter().map(Socket::to_remote).collect()
+    }
+}
+
+impl Drop for NamespaceInner {
+    fn drop(&mut self) {
+        if let Some(family) = self.parent.as_ref().and_then(|parent| parent.family()) {
+            family.forget(&self.name);
+        }
     }
 }
 

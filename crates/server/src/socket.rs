@@ -2,18 +2,18 @@
 
 use bytestring::ByteString;
 use http::Extensions;
-use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use parking_lot::{Mutex, RwLock};
 use serde::de::DeserializeOwned;
 use sockeye_adapter::{RemoteSocketData, Room, SocketId};
 use sockeye_socketio::{ArgsError, EventArgs, Limits, Packet, encode_disconnect, encode_event};
 use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
-    AckFuture, Broadcast, EmitError, FromAnswer, Handshake,
+    AckFuture, Broadcast, EmitError, FromAnswer, HandlerId, Handshake, Namespace,
     ack::Acks,
     engine::{Command, Mailbox, Pushed, random_id},
     handler::{EventHandler, erase_event},
-    namespace::{EventHandlers, NamespaceInner, check_event_name},
+    namespace::{EventHandlers, NamespaceInner, check_event_name, prepend, push},
     outgoing::Outgoing,
 };
 
@@ -35,7 +35,7 @@ struct SocketInner {
     state: Mutex<State>,
     acks: Acks,
     /// Handlers of this socket alone; most have none.
-    handlers: RwLock<Option<Box<EventHandlers>>>,
+    handlers: RwLock<Option<Arc<EventHandlers>>>,
     data: Mutex<Option<Box<Extensions>>>,
 }
 
@@ -77,6 +77,11 @@ impl Socket {
         &self.inner.id
     }
 
+    /// Its namespace, which Socket.IO calls `socket.nsp`.
+    pub fn nsp(&self) -> Namespace {
+        Namespace { inner: self.inner.namespace.clone() }
+    }
+
     /// The name of its namespace.
     pub fn namespace_name(&self) -> &str {
         self.inner.namespace.name()
@@ -92,10 +97,7 @@ impl Socket {
     /// # Errors
     /// When it is of another type.
     pub fn auth<T: DeserializeOwned>(&self) -> Result<T, ArgsError> {
-        // Read through a packet, so that absence has one meaning everywhere.
-        let text = format!("0{}", self.inner.auth);
-        let packet = Packet::decode(&text, &Limits::default())?;
-        packet.payload()
+        read_auth(&self.inner.auth)
     }
 
     /// Whether it is connected. After a disconnection it never is again.
@@ -216,27 +218,73 @@ impl Socket {
         self.inner.namespace.rooms_of(self)
     }
 
-    /// Handles an event of this client alone. Prefer [`Namespace::on`](crate::Namespace::on), which costs nothing per
-    /// client.
+    /// Handles an event of this client alone, after the handlers of the namespace. Prefer
+    /// [`Namespace::on`](crate::Namespace::on), which costs nothing per client.
     ///
     /// # Panics
     /// When `event` is a reserved name.
-    pub fn on<M: 'static>(&self, event: &str, handler: impl EventHandler<M>) {
+    pub fn on<M: 'static>(&self, event: &str, handler: impl EventHandler<M>) -> HandlerId {
         check_event_name(event);
-        self.add_handler(|handlers| handlers.add(event, erase_event(handler)));
+        let handler = erase_event(handler);
+        self.register(|handlers| handlers.add(event, false, handler))
+    }
+
+    /// Handles the next event of this name of this client alone, and none after it.
+    ///
+    /// # Panics
+    /// When `event` is a reserved name.
+    pub fn once<M: 'static>(&self, event: &str, handler: impl EventHandler<M>) -> HandlerId {
+        check_event_name(event);
+        let handler = erase_event(handler);
+        self.register(|handlers| handlers.add(event, true, handler))
     }
 
     /// Observes all events of this client alone, as [`Namespace::on_any`](crate::Namespace::on_any).
-    pub fn on_any<M: 'static>(&self, handler: impl EventHandler<M>) {
-        self.add_handler(|handlers| handlers.add_any(erase_event(handler)));
+    pub fn on_any<M: 'static>(&self, handler: impl EventHandler<M>) -> HandlerId {
+        let handler = erase_event(handler);
+        self.register(|handlers| push(&mut handlers.any, handler))
     }
 
-    fn add_handler(&self, add: impl FnOnce(&mut EventHandlers)) {
+    /// Observes all events as [`on_any`](Self::on_any) does, before the observers that this socket has already.
+    pub fn prepend_any<M: 'static>(&self, handler: impl EventHandler<M>) -> HandlerId {
+        let handler = erase_event(handler);
+        self.register(|handlers| prepend(&mut handlers.any, handler))
+    }
+
+    /// Takes away what was registered with this socket. `false` when it is not there any more: it was taken away before,
+    /// was a handler for [one event](Self::once) and had it, or the socket is disconnected.
+    pub fn off(&self, id: HandlerId) -> bool {
+        self.unregister(|handlers| handlers.remove(id)).unwrap_or(false)
+    }
+
+    /// Takes away all handlers of an event that were registered with this socket. Returns how many there were.
+    pub fn off_event(&self, event: &str) -> usize {
+        self.unregister(|handlers| handlers.remove_event(event)).unwrap_or(0)
+    }
+
+    /// Takes away all observers of events that were registered with this socket. Returns how many there were.
+    pub fn off_any(&self) -> usize {
+        self.unregister(|handlers| std::mem::take(&mut handlers.any).len()).unwrap_or(0)
+    }
+
+    fn register<T>(&self, register: impl FnOnce(&mut EventHandlers) -> T) -> T {
         let mut handlers = self.inner.handlers.write();
         // Nothing comes to a socket that is disconnected, and nothing would drop the handler any more.
-        if !matches!(*self.inner.state.lock(), State::Disconnected) {
-            add(handlers.get_or_insert_default());
+        if matches!(*self.inner.state.lock(), State::Disconnected) {
+            drop(handlers);
+            return register(&mut EventHandlers::default());
         }
+        register(Arc::make_mut(handlers.get_or_insert_default()))
+    }
+
+    /// Changes the handlers such that some are dropped, which is user code: after the lock.
+    fn unregister<T>(&self, unregister: impl FnOnce(&mut EventHandlers) -> T) -> Option<T> {
+        let mut handlers = self.inner.handlers.write();
+        let before = handlers.clone();
+        let result = handlers.as_mut().map(|handlers| unregister(Arc::make_mut(handlers)));
+        drop(handlers);
+        drop(before);
+        result
     }
 
     /// Drops the handlers of a disconnected socket: they may hold it.
@@ -285,8 +333,8 @@ impl Socket {
         &self.inner.acks
     }
 
-    pub(crate) fn own_handlers(&self) -> Option<impl std::ops::Deref<Target = EventHandlers>> {
-        RwLockReadGuard::try_map(self.inner.handlers.read(), |own| own.as_deref()).ok()
+    pub(crate) fn own_handlers(&self) -> Option<Arc<EventHandlers>> {
+        self.inner.handlers.read().clone()
     }
 
     /// Returns the rooms that it is to join.
@@ -344,6 +392,13 @@ impl fmt::Debug for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Socket").field("id", self.id()).field("namespace", &self.namespace_name()).finish()
     }
+}
+
+/// Reads what a client sent as `auth`: through a packet, so that absence has one meaning everywhere.
+pub(crate) fn read_auth<T: DeserializeOwned>(auth: &str) -> Result<T, ArgsError> {
+    let text = format!("0{auth}");
+    let packet = Packet::decode(&text, &Limits::default())?;
+    packet.payload()
 }
 
 /// One event to one client, with modifiers.

@@ -6,7 +6,6 @@ const NOT_BUILT = new Set([
   "connection state recovery",
   "cookie",
   "CORS",
-  "dynamic namespaces",
   "Engine.IO 3 and JSONP",
   "socket middleware",
 ]);

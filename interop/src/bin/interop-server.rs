@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Serialize, ser::SerializeSeq};
 use serde_json::{Value, json, value::RawValue};
 use sockeye::{
-    Auth, Broadcast, Config, ConnectError, Data, DisconnectReason, EmitError, EventArgs, EventName, Io,
+    Args, Auth, Broadcast, Config, ConnectError, Data, DisconnectReason, EmitError, EventArgs, EventName, Io,
     Namespace, RawArgs, Server, Socket,
 };
 use std::{env, time::Duration};
@@ -23,6 +23,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     for name in ["/", "/chat", "/admin"] {
         handle(&io.of(name), &observer);
     }
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let dynamic = io.of_dynamic(move |name: &str| name.strip_prefix("/dynamic-").is_some_and(digits));
+    handle(&dynamic, &observer);
     io.of("/admin").middleware(async |Auth(auth): Auth<Value>| {
         if auth["token"] == "secret" {
             return Ok(());
@@ -167,38 +170,25 @@ fn room_operations(namespace: &Namespace) {
         socket.leave(&room);
         rooms(&socket)
     });
-    let all = namespace.clone();
-    namespace.on("broadcast", move |socket: Socket, args: RawArgs| {
-        let sent = broadcast(&all, &socket, &args);
-        async move { sent }
+    namespace.on("broadcast", async |socket: Socket, args: RawArgs| broadcast(&socket, &args));
+    namespace.on("sockets-in", async |socket: Socket, Data(room): Data<String>| {
+        let sockets = socket.nsp().within(room).fetch_sockets().await?;
+        let mut ids: Vec<_> = sockets.iter().map(|s| s.id.to_string()).collect();
+        ids.sort();
+        Ok::<_, sockeye::adapter::AdapterError>(ids)
     });
-    let all = namespace.clone();
-    namespace.on("sockets-in", move |Data(room): Data<String>| {
-        let selected = all.within(room);
-        async move {
-            let mut ids: Vec<_> = selected.fetch_sockets().await?.iter().map(|s| s.id.to_string()).collect();
-            ids.sort();
-            Ok::<_, sockeye::adapter::AdapterError>(ids)
-        }
+    namespace.on("sockets-join", async |socket: Socket, Args((room, other)): Args<(String, String)>| {
+        socket.nsp().within(room).sockets_join(other);
     });
-    let all = namespace.clone();
-    namespace.on("sockets-join", move |sockeye::Args((room, other)): sockeye::Args<(String, String)>| {
-        all.within(room).sockets_join(other);
-        async {}
+    namespace.on("sockets-leave", async |socket: Socket, Args((room, other)): Args<(String, String)>| {
+        socket.nsp().within(room).sockets_leave(other);
     });
-    let all = namespace.clone();
-    namespace.on("sockets-leave", move |sockeye::Args((room, other)): sockeye::Args<(String, String)>| {
-        all.within(room).sockets_leave(other);
-        async {}
-    });
-    let all = namespace.clone();
-    namespace.on("disconnect-room", move |Data(room): Data<String>| {
-        all.within(room).disconnect_sockets(false);
-        async {}
+    namespace.on("disconnect-room", async |socket: Socket, Data(room): Data<String>| {
+        socket.nsp().within(room).disconnect_sockets(false);
     });
 }
 
-fn broadcast(namespace: &Namespace, socket: &Socket, args: &RawArgs) -> Result<(), Failure> {
+fn broadcast(socket: &Socket, args: &RawArgs) -> Result<(), Failure> {
     let values = values(args)?;
     let (options, news) = values.split_first().ok_or("options are missing")?;
     let options: Value = serde_json::from_str(options.get())?;
@@ -206,7 +196,7 @@ fn broadcast(namespace: &Namespace, socket: &Socket, args: &RawArgs) -> Result<(
         |name: &str| -> Vec<String> { serde_json::from_value(options[name].clone()).unwrap_or_default() };
     let mut selected: Broadcast = match options["from"].as_str() {
         Some("socket") => socket.broadcast(),
-        _ => namespace.local(),
+        _ => socket.nsp().local(),
     };
     for room in list("to") {
         selected = selected.to(room);
@@ -223,14 +213,11 @@ fn streams(namespace: &Namespace) {
         (0..n).try_for_each(|i| socket.emit("count", i))
     });
     namespace.on("big", async |socket: Socket, Data(n): Data<usize>| socket.emit("big", "x".repeat(n)));
-    namespace.on(
-        "volatile",
-        async |socket: Socket, sockeye::Args((n, value)): sockeye::Args<(u32, Value)>| {
-            for i in 0..n {
-                socket.volatile().emit("volatile", (i, &value))?;
-            }
-            socket.emit("volatile-end", ())?;
-            Ok::<_, EmitError>(())
-        },
-    );
+    namespace.on("volatile", async |socket: Socket, Args((n, value)): Args<(u32, Value)>| {
+        for i in 0..n {
+            socket.volatile().emit("volatile", (i, &value))?;
+        }
+        socket.emit("volatile-end", ())?;
+        Ok::<_, EmitError>(())
+    });
 }

@@ -6,8 +6,10 @@ mod common;
 
 mod acks;
 mod disconnect;
+mod dynamic;
 mod events;
 mod handlers;
+mod listeners;
 mod malformed;
 mod namespaces;
 mod rooms;

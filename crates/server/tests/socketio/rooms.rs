@@ -157,7 +157,8 @@ async fn namespaces_have_rooms_of_their_own() {
     let chat = server.io.of("chat");
     assert_eq!(chat.name(), "/chat");
     for namespace in [&*server.io, &chat] {
-        namespace.on_connection(async |socket: Socket| socket.join("room")).on("alive", async || ());
+        namespace.on_connection(async |socket: Socket| socket.join("room"));
+        namespace.on("alive", async || ());
     }
     let (mut ws, id) = Ws::join(&server).await;
     let chat_id = ws.connect("/chat,").await;
