@@ -21,6 +21,8 @@
 //!
 //! What is sent has the same shapes as JSON: structs are maps, variants are named, keys are text. `serde_json::Value` and raw JSON
 //! have no bytes; they see arrays of numbers.
+//!
+//! [`to_vec`] and [`from_bytes`] do the same with values that are no packets.
 
 mod date;
 mod de;
@@ -29,12 +31,14 @@ mod packet;
 mod reader;
 mod ser;
 mod transcode;
+mod value;
 
 pub use encode::{
     encode_ack, encode_connect, encode_connect_error, encode_connect_reply, encode_disconnect, encode_event,
     encode_text_packet,
 };
 pub use packet::Packet;
+pub use value::{from_bytes, to_vec};
 
 pub(crate) use de::visit_seq;
 pub(crate) use reader::Reader;

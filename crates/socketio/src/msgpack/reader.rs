@@ -16,6 +16,9 @@ use crate::{error::DecodeError, json::MAX_DEPTH};
 /// The type of extension that JavaScript's encoder uses for what the format lacks.
 const JAVASCRIPT: i8 = 0;
 
+/// The type of extension that the format has for moments.
+const TIMESTAMP: i8 = -1;
+
 /// What stands at one place of a message. Arrays and maps are only announced: their elements follow.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Token {
@@ -56,16 +59,23 @@ pub(crate) struct Reader<'a> {
     message: &'a Bytes,
     at: usize,
     end: usize,
+    /// Whether extension -1 is a date; to the parser of the clients it is one that nobody knows.
+    timestamps: bool,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(message: &'a Bytes) -> Self {
-        Self { message, at: 0, end: message.len() }
+        Self { message, at: 0, end: message.len(), timestamps: false }
+    }
+
+    /// As [`new`](Self::new), where dates may come as the format's own timestamps.
+    pub(super) fn with_timestamps(message: &'a Bytes) -> Self {
+        Self { timestamps: true, ..Self::new(message) }
     }
 
     /// Only what `range` covers, which lies within the message.
     pub(crate) const fn within(message: &'a Bytes, range: Range<usize>) -> Self {
-        Self { message, at: range.start, end: range.end }
+        Self { message, at: range.start, end: range.end, timestamps: false }
     }
 
     pub(crate) const fn message(&self) -> &'a Bytes {
@@ -134,7 +144,7 @@ impl<'a> Reader<'a> {
                 let [ext_type] = self.fixed()?;
                 match (i8::from_be_bytes([ext_type]), self.take(len)?) {
                     (JAVASCRIPT, range) => Token::Bin(range),
-                    (ext_type, range) => Token::Ext(ext_type, range),
+                    (ext_type, range) => self.extension(ext_type, range),
                 }
             }
             0xca => Token::Float(f64::from(f32::from_be_bytes(self.fixed()?))),
@@ -166,8 +176,17 @@ impl<'a> Reader<'a> {
         Ok(match (i8::from_be_bytes([ext_type]), len) {
             (JAVASCRIPT, 1) => Token::Undefined,
             (JAVASCRIPT, 8) => Token::Date(i64::from_be_bytes(payload.fixed()?)),
-            (ext_type, _) => Token::Ext(ext_type, range),
+            (ext_type, _) => self.extension(ext_type, range),
         })
+    }
+
+    /// An extension that is not JavaScript's own.
+    fn extension(&self, ext_type: i8, range: Range<usize>) -> Token {
+        let millis = match (self.timestamps, ext_type) {
+            (true, TIMESTAMP) => timestamp(self.bytes(range.clone())),
+            _ => None,
+        };
+        millis.map_or(Token::Ext(ext_type, range), Token::Date)
     }
 
     /// A length of 1, 2 or 4 bytes, and as many bytes.
@@ -239,6 +258,21 @@ impl<'a> Reader<'a> {
         }
         Ok(())
     }
+}
+
+/// The milliseconds of a timestamp: seconds in 4 bytes, nanoseconds and seconds in 30 and 34 bits, or in 4 and 8 bytes. Seconds
+/// that do not fit are a moment that no date can name.
+fn timestamp(bytes: &[u8]) -> Option<i64> {
+    let (seconds, nanos) = if let Ok(bytes) = bytes.try_into() {
+        (i64::from(u32::from_be_bytes(bytes)), 0)
+    } else if let Ok(bytes) = bytes.try_into() {
+        let both = u64::from_be_bytes(bytes);
+        ((both & ((1 << 34) - 1)).cast_signed(), u32::try_from(both >> 34).ok()?)
+    } else {
+        let (nanos, seconds) = bytes.split_first_chunk()?;
+        (i64::from_be_bytes(seconds.try_into().ok()?), u32::from_be_bytes(*nanos))
+    };
+    Some(seconds.saturating_mul(1000).saturating_add(i64::from(nanos / 1_000_000)))
 }
 
 /// A float that is a whole number, as far as floats name all of those.
