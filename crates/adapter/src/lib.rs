@@ -4,6 +4,7 @@
 //! - [`BroadcastOptions`] says whom a broadcast is for.
 //! - [`Adapter`] carries operations to the other servers of a cluster; [`Node`] is what it calls when theirs arrive.
 //!   [`LocalAdapter`] is for a server that is alone.
+//! - [`Payload`] is what events and answers are between servers: neither of the parsers that clients know.
 //!
 //! This crate knows nothing of frames, connections and Redis.
 #![forbid(unsafe_code)]
@@ -12,12 +13,22 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+mod acks;
 mod adapter;
 mod id;
 mod index;
+mod node;
 mod options;
+mod payload;
+mod remote;
+mod session;
 
-pub use adapter::{Adapter, AdapterError, BoxFuture, BroadcastPacket, LocalAdapter, Node, RemoteSocketData};
+pub use acks::AckCollector;
+pub use adapter::{Adapter, AdapterError, BoxFuture, LocalAdapter, LocalPart, Resume};
 pub use id::{Room, SocketId};
 pub use index::RoomIndex;
+pub use node::{AckSink, Node, ServerAck};
 pub use options::BroadcastOptions;
+pub use payload::Payload;
+pub use remote::RemoteSocketData;
+pub use session::{MissedPacket, Session};

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 use parking_lot::Mutex;
+use sockeye_adapter::{AckSink, Payload};
 use sockeye_socketio::{
     Args, EncodeError, EventArgs, encode_ack,
     handler::{self, FromAnswer},
@@ -35,9 +36,26 @@ pub(crate) struct Acks {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    senders: HashMap<u64, oneshot::Sender<Answer>>,
+    senders: HashMap<u64, Waiter>,
     /// The socket is gone: nothing will come any more.
     failed: bool,
+}
+
+/// Who waits for an answer.
+enum Waiter {
+    /// One event to one client.
+    One(oneshot::Sender<Answer>),
+    /// A broadcast, whose id all of its clients share.
+    Broadcast(Arc<dyn AckSink>),
+}
+
+impl fmt::Debug for Waiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::One(_) => "One",
+            Self::Broadcast(_) => "Broadcast",
+        })
+    }
 }
 
 /// An answer as it came: read when somebody wants it.
@@ -54,27 +72,51 @@ impl Acks {
             return None;
         }
         let (sender, receiver) = oneshot::channel();
-        waiting.senders.insert(id, sender);
+        waiting.senders.insert(id, Waiter::One(sender));
         Some(receiver)
     }
 
-    fn forget(&self, id: u64) {
-        self.waiting.lock().senders.remove(&id);
+    /// The answer to a broadcast is expected; `false` when the socket is gone.
+    pub(crate) fn expect_for(&self, id: u64, sink: &Arc<dyn AckSink>) -> bool {
+        let mut waiting = self.waiting.lock();
+        if !waiting.failed {
+            waiting.senders.insert(id, Waiter::Broadcast(sink.clone()));
+        }
+        !waiting.failed
+    }
+
+    /// Nobody waits any more; `false` when the answer has come, or the socket is gone.
+    pub(crate) fn forget(&self, id: u64) -> bool {
+        self.waiting.lock().senders.remove(&id).is_some()
     }
 
     /// An acknowledgement arrives; one that nobody waits for is ignored.
     pub(crate) fn resolve(&self, id: u64, json: &str, attachments: &[Bytes]) {
-        let sender = self.waiting.lock().senders.remove(&id);
-        if let Some(sender) = sender {
-            let _ = sender.send(Answer { json: json.into(), attachments: attachments.to_vec() });
+        let waiter = self.waiting.lock().senders.remove(&id);
+        match waiter {
+            None => {}
+            Some(Waiter::One(sender)) => {
+                let _ = sender.send(Answer { json: json.into(), attachments: attachments.to_vec() });
+            }
+            Some(Waiter::Broadcast(sink)) => match Payload::from_json(json, attachments.to_vec()) {
+                Ok(answer) => sink.answer(answer),
+                Err(_) => sink.gone(1),
+            },
         }
     }
 
     /// The socket is gone: all who wait learn it.
     pub(crate) fn fail(&self) {
-        let mut waiting = self.waiting.lock();
-        waiting.failed = true;
-        waiting.senders = HashMap::new();
+        let senders = {
+            let mut waiting = self.waiting.lock();
+            waiting.failed = true;
+            std::mem::take(&mut waiting.senders)
+        };
+        for waiter in senders.into_values() {
+            if let Waiter::Broadcast(sink) = waiter {
+                sink.gone(1);
+            }
+        }
     }
 }
 
@@ -109,7 +151,7 @@ impl<T> AckFuture<T> {
                     State::Waiting { socket: socket.clone(), id, receiver, timeout }
                 }
                 Err(error) => {
-                    socket.acks().forget(id);
+                    let _ = socket.acks().forget(id);
                     State::Failed(Some(AckError::Emit(error)))
                 }
             },
@@ -145,7 +187,7 @@ impl<T: FromAnswer> Future for AckFuture<T> {
 impl<T> Drop for AckFuture<T> {
     fn drop(&mut self) {
         if let State::Waiting { socket, id, .. } = &self.state {
-            socket.acks().forget(*id);
+            let _ = socket.acks().forget(*id);
         }
     }
 }

@@ -143,7 +143,7 @@ impl Io {
     }
 
     /// Shuts down: new sessions are refused, and the connected clients disconnected. They get what is queued for
-    /// them; returns when all sessions are over, or after `deadline`.
+    /// them; then the server leaves its cluster. Returns when all sessions are over, or after `deadline`.
     pub async fn close(&self, deadline: Duration) {
         self.inner.closing.store(true, Ordering::Release);
         debug!(target: "sockeye::engine", "server shutting down");
@@ -153,6 +153,10 @@ impl Io {
         let drained = async {
             while self.client_count() > 0 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            let namespaces: Vec<_> = self.inner.namespaces.read().values().cloned().collect();
+            for adapter in namespaces.iter().filter_map(|namespace| namespace.adapter()) {
+                adapter.close().await;
             }
         };
         let _ = tokio::time::timeout(deadline, drained).await;

@@ -6,24 +6,27 @@ mod handlers;
 use http::Extensions;
 use parking_lot::RwLock;
 use sockeye_adapter::{
-    Adapter, AdapterError, BroadcastOptions, BroadcastPacket, Node, RemoteSocketData, Room, RoomIndex,
+    Adapter, AdapterError, BroadcastOptions, LocalPart, Node, Payload, RemoteSocketData, Room, RoomIndex,
 };
-use sockeye_socketio::EventArgs;
+use sockeye_socketio::{EventArgs, encode_event, handler::FromAnswer};
 use std::{
+    collections::BTreeSet,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, OnceLock, Weak,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use crate::{
-    Broadcast, EmitError, HandlerError, Socket,
+    Broadcast, BroadcastAckFuture, EmitError, HandlerError, RemoteSocket, Socket,
     handler::{
         ConnectionHandler, DisconnectHandler, EventHandler, Middleware, erase_connection, erase_disconnect,
         erase_event, erase_middleware,
     },
+    node::LocalNode,
     outgoing::Outgoing,
 };
 
@@ -56,7 +59,7 @@ pub(crate) struct NamespaceInner {
     handlers: RwLock<Arc<Handlers>>,
     index: RwLock<RoomIndex<Socket>>,
     /// `None` when the server is alone.
-    adapter: OnceLock<Option<Arc<dyn Adapter>>>,
+    cluster: OnceLock<Option<Cluster>>,
     /// Ack ids are unique in the namespace, so that a broadcast can share one.
     next_ack_id: AtomicU64,
     /// Of a child of a dynamic namespace.
@@ -65,13 +68,18 @@ pub(crate) struct NamespaceInner {
     family: Option<Family>,
 }
 
+struct Cluster {
+    adapter: Arc<dyn Adapter>,
+    follows_rooms: bool,
+}
+
 impl Namespace {
     /// Its name, with the leading slash.
     pub fn name(&self) -> &str {
         &self.inner.name
     }
 
-    fn register<T>(&self, register: impl FnOnce(&mut Handlers) -> T) -> T {
+    pub(crate) fn register<T>(&self, register: impl FnOnce(&mut Handlers) -> T) -> T {
         register(Arc::make_mut(&mut self.inner.handlers.write()))
     }
 
@@ -207,12 +215,53 @@ impl Namespace {
         self.all().emit(event, args)
     }
 
+    /// The acknowledgements of a broadcast may take this long.
+    pub fn timeout(&self, timeout: Duration) -> Broadcast {
+        self.all().timeout(timeout)
+    }
+
+    /// Sends an event to all sockets of the namespace, and waits for the acknowledgements; see
+    /// [`Broadcast::emit_with_ack`].
+    pub fn emit_with_ack<T: FromAnswer, A: EventArgs>(&self, event: &str, args: A) -> BroadcastAckFuture<T> {
+        self.all().emit_with_ack(event, args)
+    }
+
     /// All sockets of the namespace, those of other servers included.
     ///
     /// # Errors
-    /// When a server of the cluster does not answer.
-    pub async fn fetch_sockets(&self) -> Result<Vec<RemoteSocketData>, AdapterError> {
+    /// When a server of the cluster does not answer; the error has the sockets of the others.
+    pub async fn fetch_sockets(&self) -> Result<Vec<RemoteSocket>, AdapterError<RemoteSocket>> {
         self.all().fetch_sockets().await
+    }
+
+    /// The rooms of all servers of the cluster that have members, those of the sockets' own ids included; each once.
+    ///
+    /// # Errors
+    /// When a server of the cluster does not answer; the error has the rooms of the others.
+    pub async fn all_rooms(&self) -> Result<Vec<Room>, AdapterError<Room>> {
+        let (mut rooms, mut timed_out) = (BTreeSet::new(), false);
+        for namespace in self.inner.each() {
+            rooms.extend(namespace.all_rooms_local());
+            let Some(adapter) = namespace.adapter() else { continue };
+            match adapter.all_rooms().await {
+                Ok(others) => rooms.extend(others),
+                Err(AdapterError::Timeout { partial }) => {
+                    rooms.extend(partial);
+                    timed_out = true;
+                }
+                Err(_) => return Err(AdapterError::Disconnected),
+            }
+        }
+        let rooms = rooms.into_iter().collect();
+        if timed_out { Err(AdapterError::Timeout { partial: rooms }) } else { Ok(rooms) }
+    }
+
+    /// How many servers the cluster has, this one included.
+    pub async fn server_count(&self) -> usize {
+        match self.inner.adapter() {
+            Some(adapter) => adapter.server_count().await,
+            None => 1,
+        }
     }
 
     /// Makes all sockets join a room.
@@ -281,7 +330,7 @@ impl NamespaceInner {
             deflate_threshold,
             handlers: RwLock::default(),
             index: RwLock::default(),
-            adapter: OnceLock::new(),
+            cluster: OnceLock::new(),
             next_ack_id: AtomicU64::new(0),
             parent: None,
             family: None,
@@ -309,10 +358,10 @@ impl NamespaceInner {
 
     /// Makes the adapter, once. Until it is there the namespace is nobody's but of those who wait here.
     pub(crate) fn attach_adapter(self: &Arc<Self>, make_adapter: Option<&MakeAdapter>) {
-        self.adapter.get_or_init(|| {
-            // The adapter holds the namespace only weakly: the namespace owns it.
-            let node = LocalNode { name: self.name.clone(), namespace: Arc::downgrade(self) };
-            make_adapter.map(|make| make(Arc::new(node)))
+        self.cluster.get_or_init(|| {
+            let adapter = make_adapter?(Arc::new(LocalNode::new(self)));
+            adapter.init();
+            Some(Cluster { follows_rooms: adapter.follows_rooms(), adapter })
         });
     }
 
@@ -349,26 +398,52 @@ impl NamespaceInner {
 
     /// Takes a socket that passed the middleware, and puts it into the rooms that this made it join.
     pub(crate) fn admit(&self, socket: &Socket) -> bool {
-        let mut index = self.index.write();
-        if !index.insert(socket.id().clone(), socket.clone()) {
-            return false;
+        {
+            let mut index = self.index.write();
+            if !index.insert(socket.id().clone(), socket.clone()) {
+                return false;
+            }
+            for room in socket.set_connected() {
+                index.join(socket.id(), room);
+            }
         }
-        for room in socket.set_connected() {
-            index.join(socket.id(), room);
-        }
+        self.rooms_changed(|| self.rooms_of(socket));
         true
     }
 
     pub(crate) fn remove(&self, socket: &Socket) {
+        let rooms = if self.follows_rooms() { self.rooms_of(socket) } else { Vec::new() };
         self.index.write().remove(socket.id());
+        self.rooms_changed(|| rooms);
     }
 
     pub(crate) fn join(&self, socket: &Socket, room: Room) -> bool {
-        self.index.write().join(socket.id(), room)
+        let joined = self.index.write().join(socket.id(), room.clone());
+        if joined {
+            self.rooms_changed(|| vec![room]);
+        }
+        joined
     }
 
     pub(crate) fn leave(&self, socket: &Socket, room: &str) -> bool {
-        self.index.write().leave(socket.id(), room)
+        let left = self.index.write().leave(socket.id(), room);
+        if left {
+            self.rooms_changed(|| vec![room.into()]);
+        }
+        left
+    }
+
+    fn follows_rooms(&self) -> bool {
+        self.cluster
+            .get()
+            .is_some_and(|cluster| cluster.as_ref().is_some_and(|cluster| cluster.follows_rooms))
+    }
+
+    /// Members of rooms changed: an adapter that follows them may have to know.
+    fn rooms_changed(&self, rooms: impl FnOnce() -> Vec<Room>) {
+        if let Some(Some(Cluster { adapter, follows_rooms: true })) = self.cluster.get() {
+            rooms().iter().for_each(|room| adapter.room_changed(room));
+        }
     }
 
     pub(crate) fn rooms_of(&self, socket: &Socket) -> Vec<Room> {
@@ -401,7 +476,64 @@ impl NamespaceInner {
 
     /// The adapter, where a cluster has a part in an operation with these options.
     pub(crate) fn cluster(&self, options: &BroadcastOptions) -> Option<&Arc<dyn Adapter>> {
-        if options.local { None } else { self.adapter.get().and_then(Option::as_ref) }
+        if options.local { None } else { self.adapter() }
+    }
+
+    /// The adapter, if there is a cluster.
+    pub(crate) fn adapter(&self) -> Option<&Arc<dyn Adapter>> {
+        self.cluster.get()?.as_ref().map(|cluster| &cluster.adapter)
+    }
+
+    /// Sends an event to the selected sockets, wherever they are.
+    pub(crate) fn broadcast<A: EventArgs>(
+        &self,
+        event: &str,
+        args: &A,
+        options: &BroadcastOptions,
+    ) -> Result<(), EmitError> {
+        let Some(adapter) = self.cluster(options) else {
+            let packet = Outgoing::encode(|out, attachments| {
+                encode_event(out, attachments, &self.name, None, event, args)
+            })?
+            .compression(self.deflate_threshold, !options.uncompressed);
+            self.broadcast_local(&packet, options);
+            return Ok(());
+        };
+        let event = Payload::event(event, args)?;
+        match adapter.broadcast(&event, options) {
+            LocalPart::Server => self.broadcast_payload(&event, options, None),
+            LocalPart::Adapter => Ok(()),
+        }
+    }
+
+    /// Sends an event that is known between servers to the selected sockets of this one.
+    pub(crate) fn broadcast_payload(
+        &self,
+        event: &Payload,
+        options: &BroadcastOptions,
+        offset: Option<&str>,
+    ) -> Result<(), EmitError> {
+        let offset = offset.filter(|_| !options.volatile && self.max_disconnection().is_some());
+        let packet = Outgoing::from_payload(&self.name, None, event, offset)?
+            .compression(self.deflate_threshold, !options.uncompressed);
+        self.broadcast_local(&packet, options);
+        Ok(())
+    }
+
+    /// How long clients that lost their connection can come back.
+    pub(crate) const fn max_disconnection(&self) -> Option<Duration> {
+        None
+    }
+
+    /// All rooms of this server, those of the sockets' own ids included.
+    pub(crate) fn all_rooms_local(&self) -> Vec<Room> {
+        let index = self.index.read();
+        let sockets = index.select(&BroadcastOptions::default());
+        index.rooms().cloned().chain(sockets.iter().map(|socket| Room::from(socket.id()))).collect()
+    }
+
+    pub(crate) fn room_len(&self, room: &str) -> usize {
+        self.index.read().room_len(room)
     }
 
     pub(crate) fn add_local(&self, options: &BroadcastOptions, rooms: &[Room]) {
@@ -436,47 +568,5 @@ impl Drop for NamespaceInner {
         if let Some(family) = self.parent.as_ref().and_then(|parent| parent.family()) {
             family.forget(&self.name);
         }
-    }
-}
-
-/// What an adapter does on this server when operations of others arrive.
-struct LocalNode {
-    name: String,
-    namespace: Weak<NamespaceInner>,
-}
-
-impl Node for LocalNode {
-    fn namespace(&self) -> &str {
-        &self.name
-    }
-
-    fn broadcast(&self, packet: &BroadcastPacket, options: &BroadcastOptions) {
-        if let Some(namespace) = self.namespace.upgrade() {
-            let packet = Outgoing::from_broadcast(packet)
-                .compression(namespace.deflate_threshold, !options.uncompressed);
-            namespace.broadcast_local(&packet, options);
-        }
-    }
-
-    fn add_sockets(&self, options: &BroadcastOptions, rooms: &[Room]) {
-        if let Some(namespace) = self.namespace.upgrade() {
-            namespace.add_local(options, rooms);
-        }
-    }
-
-    fn remove_sockets(&self, options: &BroadcastOptions, rooms: &[Room]) {
-        if let Some(namespace) = self.namespace.upgrade() {
-            namespace.remove_local(options, rooms);
-        }
-    }
-
-    fn disconnect_sockets(&self, options: &BroadcastOptions, close: bool) {
-        if let Some(namespace) = self.namespace.upgrade() {
-            namespace.disconnect_local(options, close);
-        }
-    }
-
-    fn fetch_sockets(&self, options: &BroadcastOptions) -> Vec<RemoteSocketData> {
-        self.namespace.upgrade().map(|namespace| namespace.fetch_local(options)).unwrap_or_default()
     }
 }

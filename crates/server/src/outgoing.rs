@@ -9,10 +9,11 @@
 //! ```
 
 use bytes::Bytes;
-use sockeye_adapter::BroadcastPacket;
+use sockeye_adapter::Payload;
 use sockeye_engineio::PacketType;
-use sockeye_socketio::EncodeError;
+use sockeye_socketio::{EncodeError, PacketType as SocketPacketType};
 use sockeye_tokio_websocket::{MessageKind, Prepared};
+use std::{fmt, io::Write as _};
 
 /// A Socket.IO packet as WebSocket frames: its text, and its attachments if it has any.
 #[derive(Debug, Clone)]
@@ -53,30 +54,48 @@ impl Outgoing {
         self
     }
 
-    /// A packet that came from another server.
-    pub(crate) fn from_broadcast(packet: &BroadcastPacket) -> Self {
-        let mut buffer = Vec::with_capacity(Prepared::HEADROOM_LEN + 1 + packet.text.len());
-        buffer.resize(Prepared::HEADROOM_LEN, 0);
-        buffer.push(PacketType::Message.digit());
-        buffer.extend_from_slice(packet.text.as_bytes());
-        Self {
-            text: Prepared::from_buffer(MessageKind::Text, buffer),
-            attachments: packet.attachments.iter().map(|bytes| Prepared::binary(bytes)).collect(),
-            compress: true,
-        }
-    }
-
-    /// The packet for other servers.
-    pub(crate) fn to_broadcast(&self) -> BroadcastPacket {
-        let text = String::from_utf8_lossy(&self.text.payload()[1..]).into_owned();
-        let attachments = self.attachments.iter().map(|a| Bytes::copy_from_slice(a.payload())).collect();
-        BroadcastPacket { text: text.into(), attachments }
+    /// An event that is known between servers; `offset` becomes an additional last argument.
+    pub(crate) fn from_payload(
+        namespace: &str,
+        ack_id: Option<u64>,
+        event: &Payload,
+        offset: Option<&str>,
+    ) -> Result<Self, EncodeError> {
+        Self::encode(|out, attachments| {
+            let count = event.attachments().len();
+            let packet_type =
+                if count == 0 { SocketPacketType::Event } else { SocketPacketType::BinaryEvent };
+            out.push(packet_type.digit());
+            if count > 0 {
+                write_text(out, format_args!("{count}-"));
+            }
+            if namespace != "/" {
+                write_text(out, format_args!("{namespace},"));
+            }
+            if let Some(ack_id) = ack_id {
+                write_text(out, format_args!("{ack_id}"));
+            }
+            out.extend_from_slice(event.json().as_bytes());
+            if let Some(offset) = offset {
+                out.pop();
+                out.push(b',');
+                serde_json::to_writer(&mut *out, offset)?;
+                out.push(b']');
+            }
+            attachments.extend_from_slice(event.attachments());
+            Ok(())
+        })
     }
 
     /// Bytes of all its frames.
     pub(crate) fn len(&self) -> usize {
         self.text.frame().len() + self.attachments.iter().map(|a| a.frame().len()).sum::<usize>()
     }
+}
+
+fn write_text(out: &mut Vec<u8>, text: fmt::Arguments<'_>) {
+    let written = out.write_fmt(text);
+    debug_assert!(written.is_ok(), "writing to memory cannot fail");
 }
 
 /// An Engine.IO control packet as a WebSocket frame.

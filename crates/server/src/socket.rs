@@ -3,7 +3,7 @@
 use bytestring::ByteString;
 use http::Extensions;
 use parking_lot::{Mutex, RwLock};
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use sockeye_adapter::{RemoteSocketData, Room, SocketId};
 use sockeye_socketio::{ArgsError, EventArgs, Limits, Packet, encode_disconnect, encode_event};
 use std::{fmt, sync::Arc, time::Duration};
@@ -38,6 +38,10 @@ struct SocketInner {
     handlers: RwLock<Option<Arc<EventHandlers>>>,
     data: Mutex<Option<Box<Extensions>>>,
 }
+
+/// What a socket shares with the other servers, as JSON.
+#[derive(Clone)]
+struct SharedData(ByteString);
 
 /// ```text
 /// Connecting ──► (middleware agrees) ──► Connected ──► Disconnected
@@ -304,6 +308,38 @@ impl Socket {
         self.inner.data.lock().as_ref()?.get().cloned()
     }
 
+    /// Shares data with the other servers of the cluster, which see it in
+    /// [`RemoteSocket::shared_data`](crate::RemoteSocket::shared_data); it replaces what was shared before. It is kept as
+    /// JSON. The official server calls it `socket.data`, and expects an object.
+    ///
+    /// ```no_run
+    /// # fn f(socket: sockeye::Socket) -> Result<(), serde_json::Error> {
+    /// socket.set_shared_data(&serde_json::json!({ "username": "ann" }))?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// When it cannot be serialized.
+    pub fn set_shared_data<T: Serialize + ?Sized>(&self, data: &T) -> Result<(), serde_json::Error> {
+        let json = serde_json::to_string(data)?;
+        self.inner.data.lock().get_or_insert_default().insert(SharedData(json.into()));
+        Ok(())
+    }
+
+    /// The data that it shares, read; without any, an empty object.
+    ///
+    /// # Errors
+    /// When it is of another type.
+    pub fn shared_data<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_str(&self.shared_json())
+    }
+
+    fn shared_json(&self) -> ByteString {
+        let data = self.inner.data.lock();
+        let shared = data.as_ref().and_then(|data| data.get::<SharedData>());
+        shared.map_or(ByteString::from_static("{}"), |SharedData(json)| json.clone())
+    }
+
     /// Disconnects the client from the namespace; with `close` the whole connection, and with it all its namespaces.
     /// From now on events of the client are dropped.
     pub fn disconnect(&self, close: bool) {
@@ -351,13 +387,15 @@ impl Socket {
 
     /// Queues a packet, unless the socket is not connected.
     pub(crate) fn send(&self, packet: &Outgoing, volatile: bool) -> Result<(), EmitError> {
-        if !self.is_connected() {
-            return Err(EmitError::Disconnected);
-        }
-        match self.inner.mailbox.push(packet, volatile) {
+        match self.push(packet, volatile) {
             Pushed::Queued | Pushed::Dropped => Ok(()),
             Pushed::Closed => Err(EmitError::Disconnected),
         }
+    }
+
+    /// Queues a packet, and tells what became of it.
+    pub(crate) fn push(&self, packet: &Outgoing, volatile: bool) -> Pushed {
+        if self.is_connected() { self.inner.mailbox.push(packet, volatile) } else { Pushed::Closed }
     }
 
     fn emit_packet<A: EventArgs>(
@@ -376,7 +414,12 @@ impl Socket {
 
     pub(crate) fn to_remote(&self) -> RemoteSocketData {
         let handshake = serde_json::to_string(&*self.inner.handshake).unwrap_or_else(|_| "{}".into());
-        RemoteSocketData { id: self.id().clone(), rooms: self.rooms(), handshake: handshake.into() }
+        RemoteSocketData {
+            id: self.id().clone(),
+            handshake: handshake.into(),
+            rooms: self.rooms(),
+            data: self.shared_json(),
+        }
     }
 }
 

@@ -134,6 +134,23 @@ fn echoes(namespace: &Namespace) {
     });
 }
 
+/// Asks all sockets of a room; answers whether the time ran out, and with the sorted answers.
+async fn ask_room(socket: Socket, args: RawArgs, ack: sockeye::Ack) -> Result<(), Failure> {
+    let values = values(&args)?;
+    let [room, value, ms, ..] = &*values else { return Err("room, value or time is missing".into()) };
+    let timeout = Duration::from_millis(serde_json::from_str(ms.get())?);
+    let question = Passed { before: None, values: std::slice::from_ref(value), binary: args.attachments() };
+    let room: String = serde_json::from_str(room.get())?;
+    let asked = socket.nsp().to(room).timeout(timeout).emit_with_ack::<Value, _>("question", question);
+    let (timed_out, mut answers) = match asked.await {
+        Ok(answers) => (false, answers),
+        Err(error) => (true, error.into_answers()),
+    };
+    answers.sort_by_key(ToString::to_string);
+    ack.send((timed_out, answers))?;
+    Ok(())
+}
+
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// The arguments one by one, as they came.
@@ -170,12 +187,13 @@ fn room_operations(namespace: &Namespace) {
         socket.leave(&room);
         rooms(&socket)
     });
+    namespace.on("ask-room", ask_room);
     namespace.on("broadcast", async |socket: Socket, args: RawArgs| broadcast(&socket, &args));
     namespace.on("sockets-in", async |socket: Socket, Data(room): Data<String>| {
         let sockets = socket.nsp().within(room).fetch_sockets().await?;
         let mut ids: Vec<_> = sockets.iter().map(|s| s.id.to_string()).collect();
         ids.sort();
-        Ok::<_, sockeye::adapter::AdapterError>(ids)
+        Ok::<_, Failure>(ids)
     });
     namespace.on("sockets-join", async |socket: Socket, Args((room, other)): Args<(String, String)>| {
         socket.nsp().within(room).sockets_join(other);

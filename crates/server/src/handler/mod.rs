@@ -16,6 +16,7 @@
 
 mod context;
 mod extract;
+mod server_event;
 
 use sockeye_adapter::BoxFuture;
 use std::{future::Future, marker::PhantomData, sync::Arc};
@@ -24,9 +25,12 @@ use crate::{Ack, ConnectError, EmitError, HandlerError, Socket, trace::warn};
 
 pub use context::{ConnectContext, DisconnectContext, EventContext};
 pub use extract::{Auth, State};
+pub use server_event::{ServerEventContext, ServerEventHandler};
 pub use sockeye_socketio::handler::{
     Answer, Args, Data, EventName, FromContext, IntoReply, RawArgs, Rejection, Reply,
 };
+
+pub(crate) use server_event::{AnyServerEventHandler, erase_server_event};
 
 /// A handler of events; see the [module](self).
 pub trait EventHandler<M>: Send + Sync + 'static {

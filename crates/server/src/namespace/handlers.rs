@@ -15,7 +15,9 @@ use std::{
 
 use crate::{
     HandlerError, Socket,
-    handler::{AnyConnectionHandler, AnyDisconnectHandler, AnyEventHandler, AnyMiddleware},
+    handler::{
+        AnyConnectionHandler, AnyDisconnectHandler, AnyEventHandler, AnyMiddleware, AnyServerEventHandler,
+    },
 };
 
 /// Names a handler that was registered, so that it can be removed: [`Namespace::off`](crate::Namespace::off),
@@ -122,6 +124,7 @@ pub(crate) struct Handlers {
     pub(crate) disconnecting: List<dyn AnyDisconnectHandler>,
     pub(crate) disconnect: List<dyn AnyDisconnectHandler>,
     pub(crate) events: EventHandlers,
+    pub(crate) server_events: HashMap<String, List<dyn AnyServerEventHandler>>,
     pub(crate) error: Option<Arc<OnError>>,
 }
 
@@ -132,6 +135,7 @@ impl Handlers {
             || take(&mut self.disconnecting, id)
             || take(&mut self.disconnect, id)
             || self.events.remove(id)
+            || self.server_events.values_mut().any(|list| take(list, id))
     }
 }
 
@@ -170,6 +174,12 @@ impl Snapshot {
     pub(crate) fn named(&self, event: &str) -> impl Iterator<Item = &dyn AnyEventHandler> {
         self.each()
             .flat_map(move |handlers| handlers.events.named(event))
+            .map(|registered| &*registered.handler)
+    }
+
+    pub(crate) fn server_event(&self, event: &str) -> impl Iterator<Item = &dyn AnyServerEventHandler> {
+        self.each()
+            .flat_map(move |handlers| handlers.server_events.get(event).into_iter().flatten())
             .map(|registered| &*registered.handler)
     }
 
