@@ -1,11 +1,9 @@
 //! Acknowledgements: what the server waits for, and what it owes.
 
-use bytes::Bytes;
-use bytestring::ByteString;
 use parking_lot::Mutex;
 use sockeye_adapter::{AckSink, Payload};
 use sockeye_socketio::{
-    Args, EncodeError, EventArgs, encode_ack,
+    Args, EncodeError, EventArgs, OwnedArgs,
     handler::{self, FromAnswer},
 };
 use std::{
@@ -43,8 +41,8 @@ struct Waiting {
 
 /// Who waits for an answer.
 enum Waiter {
-    /// One event to one client.
-    One(oneshot::Sender<Answer>),
+    /// One event to one client; the answer is read when somebody wants it.
+    One(oneshot::Sender<OwnedArgs>),
     /// A broadcast, whose id all of its clients share.
     Broadcast(Arc<dyn AckSink>),
 }
@@ -58,15 +56,8 @@ impl fmt::Debug for Waiter {
     }
 }
 
-/// An answer as it came: read when somebody wants it.
-#[derive(Debug)]
-struct Answer {
-    json: ByteString,
-    attachments: Vec<Bytes>,
-}
-
 impl Acks {
-    fn expect(&self, id: u64) -> Option<oneshot::Receiver<Answer>> {
+    fn expect(&self, id: u64) -> Option<oneshot::Receiver<OwnedArgs>> {
         let mut waiting = self.waiting.lock();
         if waiting.failed {
             return None;
@@ -91,17 +82,20 @@ impl Acks {
     }
 
     /// An acknowledgement arrives; one that nobody waits for is ignored.
-    pub(crate) fn resolve(&self, id: u64, json: &str, attachments: &[Bytes]) {
+    pub(crate) fn resolve(&self, id: u64, args: Args<'_>) {
         let waiter = self.waiting.lock().senders.remove(&id);
         match waiter {
             None => {}
             Some(Waiter::One(sender)) => {
-                let _ = sender.send(Answer { json: json.into(), attachments: attachments.to_vec() });
+                let _ = sender.send(args.into());
             }
-            Some(Waiter::Broadcast(sink)) => match Payload::from_json(json, attachments.to_vec()) {
-                Ok(answer) => sink.answer(answer),
-                Err(_) => sink.gone(1),
-            },
+            Some(Waiter::Broadcast(sink)) => {
+                let (json, attachments) = args.to_text();
+                match Payload::from_json(&json, attachments) {
+                    Ok(answer) => sink.answer(answer),
+                    Err(_) => sink.gone(1),
+                }
+            }
         }
     }
 
@@ -132,7 +126,12 @@ pub struct AckFuture<T> {
 
 enum State {
     Failed(Option<AckError>),
-    Waiting { socket: Socket, id: u64, receiver: oneshot::Receiver<Answer>, timeout: Option<Pin<Box<Sleep>>> },
+    Waiting {
+        socket: Socket,
+        id: u64,
+        receiver: oneshot::Receiver<OwnedArgs>,
+        timeout: Option<Pin<Box<Sleep>>>,
+    },
 }
 
 impl<T> AckFuture<T> {
@@ -169,11 +168,8 @@ impl<T: FromAnswer> Future for AckFuture<T> {
             State::Waiting { receiver, timeout, .. } => (receiver, timeout),
         };
         match Pin::new(receiver).poll(cx) {
-            Poll::Ready(Ok(Answer { json, attachments })) => {
-                let args = Args::from_array(&json).map_err(|error| AckError::InvalidAnswer(error.into()))?;
-                Poll::Ready(
-                    T::from_answer(args.with_attachments(&attachments)).map_err(AckError::InvalidAnswer),
-                )
+            Poll::Ready(Ok(answer)) => {
+                Poll::Ready(T::from_answer(answer.args()).map_err(AckError::InvalidAnswer))
             }
             Poll::Ready(Err(_)) => Poll::Ready(Err(AckError::Disconnected)),
             Poll::Pending => {
@@ -231,8 +227,8 @@ impl Ack {
             return Ok(());
         }
         let name = owed.socket.namespace().name();
-        let packet = Outgoing::encode(|out, attachments| encode_ack(out, attachments, name, owed.id, &args))?
-            .compression(owed.socket.namespace().deflate_threshold(), true);
+        let wire = owed.socket.namespace().wire();
+        let packet = Outgoing::ack(wire, name, owed.id, &args)?.compression(wire, true);
         if !owed.answered.swap(true, Ordering::AcqRel) {
             let _ = owed.socket.send(&packet, false);
         }
@@ -252,12 +248,13 @@ impl handler::Answer for Ack {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Handshake, engine::Mailbox, namespace::NamespaceInner};
+    use crate::{Handshake, engine::Mailbox, namespace::NamespaceInner, outgoing::Wire};
+    use bytestring::ByteString;
     use http::Request;
     use sockeye_engineio::Transport;
 
     fn connected() -> Socket {
-        let namespace = Arc::new(NamespaceInner::new("/", Arc::default(), None));
+        let namespace = Arc::new(NamespaceInner::new("/", Arc::default(), Wire::default()));
         let mailbox = Arc::new(Mailbox::new(Transport::WebSocket, 1 << 20));
         let handshake = Arc::new(Handshake::new(Request::new(()).into_parts().0));
         let socket = Socket::new(namespace, mailbox, handshake, ByteString::new());
@@ -287,9 +284,9 @@ mod tests {
         drop(socket.emit_with_ack::<u8, _>("ask", ()));
         assert_eq!(waiting_count(&socket), 0);
         let ask = socket.emit_with_ack::<u8, _>("ask", ());
-        socket.acks().resolve(0, "[1]", &[]);
-        socket.acks().resolve(1, "[2]", &[]);
-        socket.acks().resolve(1, "[3]", &[]);
+        socket.acks().resolve(0, Args::from_array("[1]").unwrap());
+        socket.acks().resolve(1, Args::from_array("[2]").unwrap());
+        socket.acks().resolve(1, Args::from_array("[3]").unwrap());
         assert_eq!(ask.await.unwrap(), 2);
         assert_eq!(waiting_count(&socket), 0);
     }

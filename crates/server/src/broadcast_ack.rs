@@ -62,8 +62,8 @@ impl NamespaceInner {
             sink.client_count(0);
             return Ok(Expected { id, sockets });
         }
-        let packet = Outgoing::from_payload(self.name(), Some(id), event, None)?
-            .compression(self.deflate_threshold(), !options.uncompressed);
+        let packet = Outgoing::from_payload(self.wire(), self.name(), Some(id), event, None)?
+            .compression(self.wire(), !options.uncompressed);
         // A socket that is not sent the event is not expected to answer; one that is gone meanwhile was counted as such.
         sockets.retain(|socket| {
             socket.acks().expect_for(id, sink)

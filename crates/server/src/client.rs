@@ -7,8 +7,7 @@ use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use sockeye_adapter::BoxFuture;
 use sockeye_engineio::CloseReason;
 use sockeye_socketio::{
-    Assembler, AssemblerLimits, DecodeError, Limits, Packet, PacketType, encode_connect_error,
-    encode_connect_reply,
+    Assembler, AssemblerLimits, DecodeError, Incoming, Limits, PacketType, Parser, msgpack,
 };
 use std::{
     any::Any,
@@ -104,6 +103,7 @@ pub(crate) struct Client {
     /// The names of the namespaces that the server disconnected, the latest ones: what the client sent before it knew is
     /// dropped.
     left: VecDeque<String>,
+    parser: Parser,
     assembler: Assembler,
     work: VecDeque<Work>,
     running: FuturesUnordered<BoxFuture<'static, Outcome>>,
@@ -120,6 +120,7 @@ impl Client {
             max_bytes: config.max_attachments_len,
             max_wait: config.attachment_timeout,
         };
+        let parser = config.parser;
         let connect_deadline = Some(io.engine.now() + config.connect_timeout);
         Self {
             io,
@@ -128,6 +129,7 @@ impl Client {
             sockets: Vec::new(),
             joining: Vec::new(),
             left: VecDeque::new(),
+            parser,
             assembler: Assembler::new(limits),
             work: VecDeque::new(),
             running: FuturesUnordered::new(),
@@ -136,30 +138,39 @@ impl Client {
         }
     }
 
+    fn limits(&self) -> Limits {
+        let config = &self.io.engine.config;
+        Limits { max_attachments: config.max_attachment_count, max_namespace_len: config.max_namespace_len }
+    }
+
     /// A text message: a packet, or the beginning of one with attachments.
     pub(crate) fn text(&mut self, text: &str, now: Duration) -> Result<(), Violation> {
         if self.closed {
             return Ok(());
         }
-        let config = &self.io.engine.config;
-        let limits = Limits {
-            max_attachments: config.max_attachment_count,
-            max_namespace_len: config.max_namespace_len,
-        };
+        if self.parser == Parser::MsgPack {
+            // Its packets are binary messages.
+            return Err(DecodeError::InvalidMsgPack { offset: 0 }.into());
+        }
+        let limits = self.limits();
         let packet = self.assembler.decode(text, &limits)?;
         if packet.attachment_count > 0 {
             return Ok(self.assembler.begin(ByteString::from(text), &packet, now)?);
         }
-        self.packet(&packet, &[])
+        self.packet(&Incoming::text(packet, &[]))
     }
 
-    /// A binary message: an attachment.
+    /// A binary message: an attachment, or a packet of msgpack.
     pub(crate) fn binary(&mut self, bytes: Bytes) -> Result<(), Violation> {
         if self.closed {
             return Ok(());
         }
+        if self.parser == Parser::MsgPack {
+            let packet = msgpack::Packet::decode(&bytes, &self.limits())?;
+            return self.packet(&Incoming::msgpack(packet));
+        }
         match self.assembler.binary(bytes)? {
-            Some(assembled) => self.packet(&assembled.packet(), assembled.attachments()),
+            Some(assembled) => self.packet(&Incoming::text(assembled.packet(), assembled.attachments())),
             None => Ok(()),
         }
     }
@@ -177,18 +188,18 @@ impl Client {
         Ok(self.assembler.handle_timeout(now)?)
     }
 
-    fn packet(&mut self, packet: &Packet<'_>, attachments: &[Bytes]) -> Result<(), Violation> {
+    fn packet(&mut self, packet: &Incoming<'_>) -> Result<(), Violation> {
         if packet.packet_type == PacketType::Connect {
             return self.connect(packet);
         }
         let socket = self.sockets.iter().find(|socket| socket.namespace().name() == packet.namespace);
         let Some(socket) = socket.cloned() else { return self.late(packet) };
         match packet.packet_type {
-            PacketType::Event | PacketType::BinaryEvent => self.event(&socket, packet, attachments),
+            PacketType::Event | PacketType::BinaryEvent => self.event(&socket, packet),
             PacketType::Ack | PacketType::BinaryAck => {
                 packet.validate()?;
                 if let Some(id) = packet.ack_id {
-                    socket.acks().resolve(id, packet.data, attachments);
+                    socket.acks().resolve(id, packet.ack()?);
                 }
                 Ok(())
             }
@@ -202,26 +213,20 @@ impl Client {
 
     /// A packet for a namespace that the client is not in. It is no fault of a client that the server disconnected and
     /// that does not know yet.
-    fn late(&self, packet: &Packet<'_>) -> Result<(), Violation> {
+    fn late(&self, packet: &Incoming<'_>) -> Result<(), Violation> {
         if !self.left.iter().any(|name| name == packet.namespace) {
             return Err(Violation::State);
         }
         Ok(packet.validate()?)
     }
 
-    fn event(
-        &mut self,
-        socket: &Socket,
-        packet: &Packet<'_>,
-        attachments: &[Bytes],
-    ) -> Result<(), Violation> {
+    fn event(&mut self, socket: &Socket, packet: &Incoming<'_>) -> Result<(), Violation> {
         if !socket.is_connected() {
             // Disconnected by the server; the client does not know yet.
             return Ok(packet.validate()?);
         }
         let event = packet.event()?;
-        let args = event.args.with_attachments(attachments);
-        let context = EventContext::new(socket, &event.name, args, packet.ack_id);
+        let context = EventContext::new(socket, &event.name, event.args, packet.ack_id);
         let handlers = socket.namespace().handlers();
         let own = socket.own_handlers();
         let own = own.as_deref();
@@ -246,7 +251,7 @@ impl Client {
         Ok(context.finish().inspect_err(|_| self.work.truncate(work_count))?)
     }
 
-    fn connect(&mut self, packet: &Packet<'_>) -> Result<(), Violation> {
+    fn connect(&mut self, packet: &Incoming<'_>) -> Result<(), Violation> {
         packet.validate()?;
         let name = packet.namespace;
         let joined = self.sockets.iter().map(|socket| socket.namespace().name());
@@ -258,10 +263,11 @@ impl Client {
             self.refuse(name, &ConnectError::new("Too many namespaces"));
             return Ok(());
         }
+        let auth = packet.payload_json();
         match self.io.namespace(name) {
-            Some(namespace) => self.join(namespace, packet.data.into()),
+            Some(namespace) => self.join(namespace, auth.as_ref().into()),
             None if self.io.has_dynamic_namespaces() => {
-                self.find(NamespaceRequest::new(name, packet.data, self.handshake.clone()));
+                self.find(NamespaceRequest::new(name, &auth, self.handshake.clone()));
             }
             None => self.refuse(name, &ConnectError::new("Invalid namespace")),
         }
@@ -311,7 +317,7 @@ impl Client {
     /// The client is told first, so that no broadcast overtakes the answer.
     fn admit(&mut self, socket: Socket) {
         let name = socket.namespace().name().to_owned();
-        let reply = Outgoing::encode(|out, _| encode_connect_reply(out, &name, socket.id(), None));
+        let reply = Outgoing::connect_reply(socket.namespace().wire(), &name, socket.id(), None);
         let Ok(reply) = reply else { return };
         self.mailbox.push(&reply, false);
         if !socket.namespace().clone().admit(&socket) {
@@ -327,9 +333,7 @@ impl Client {
     }
 
     fn refuse(&self, name: &str, error: &ConnectError) {
-        let packet =
-            Outgoing::encode(|out, _| encode_connect_error(out, name, &error.message, error.data.as_ref()));
-        if let Ok(packet) = packet {
+        if let Ok(packet) = Outgoing::connect_error(self.io.wire(), name, error) {
             self.mailbox.push(&packet, false);
         }
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sockeye_engineio::{SessionConfig, TransportSet};
+use sockeye_socketio::Parser;
 use sockeye_tokio_websocket::deflate;
 
 /// The options of a server, with the defaults of the official one.
@@ -30,6 +31,8 @@ pub struct Config {
     /// [`threshold`](deflate::Config::threshold) on are compressed, 1024 bytes by default, and a broadcast once for all.
     /// Unless it says otherwise no context is kept, so that an idle connection holds no memory for it.
     pub per_message_deflate: Option<deflate::Config>,
+    /// The form of the packets, which the clients must know. Default: JSON, as theirs.
+    pub parser: Parser,
     /// How long a client may stay connected without joining a namespace. Default 45 s; then the connection closes.
     pub connect_timeout: Duration,
     /// The most binary attachments of one packet. Default 10. Above it the connection closes.
@@ -83,6 +86,7 @@ impl Default for Config {
             upgrade_timeout: session.upgrade_timeout,
             max_payload_len: 1_000_000,
             per_message_deflate: None,
+            parser: Parser::default(),
             connect_timeout: Duration::from_secs(45),
             max_attachment_count: 10,
             max_attachments_len: 10_000_000,

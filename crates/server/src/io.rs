@@ -15,9 +15,10 @@ use std::{
 };
 
 use crate::{
-    Config, Namespace, NamespaceMatcher, NamespaceRequest,
+    Config, Namespace, NamespaceMatcher, NamespaceRequest, Parser,
     engine::{Command, Engine},
     namespace::{Family, MakeAdapter, NamespaceInner},
+    outgoing::Wire,
     service::{NotFound, SocketIoLayer, SocketIoService},
     trace::debug,
 };
@@ -193,7 +194,7 @@ impl IoInner {
     }
 
     fn new_namespace(&self, name: &str) -> NamespaceInner {
-        NamespaceInner::new(name, self.state.clone(), self.engine.config.deflate_threshold())
+        NamespaceInner::new(name, self.state.clone(), self.wire())
     }
 
     fn namespace_or_create(&self, name: &str) -> Arc<NamespaceInner> {
@@ -267,6 +268,12 @@ impl IoInner {
         !self.parents.read().is_empty()
     }
 
+    /// How packets are written.
+    pub(crate) fn wire(&self) -> Wire {
+        let config = &self.engine.config;
+        Wire { parser: config.parser, deflate_threshold: config.deflate_threshold() }
+    }
+
     pub(crate) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Acquire)
     }
@@ -286,6 +293,21 @@ impl Builder {
     #[must_use]
     pub fn config(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(&mut self.config);
+        self
+    }
+
+    /// The form of the packets: [`Parser::MsgPack`] for clients with `parser: require("socket.io-msgpack-parser")`. It holds for
+    /// all clients of the server; one that sends another form is disconnected.
+    ///
+    /// ```
+    /// use sockeye::{Io, Parser};
+    ///
+    /// let io = Io::builder().parser(Parser::MsgPack).build();
+    /// # let _ = io;
+    /// ```
+    #[must_use]
+    pub const fn parser(mut self, parser: Parser) -> Self {
+        self.config.parser = parser;
         self
     }
 

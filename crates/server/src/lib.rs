@@ -66,7 +66,7 @@ pub use sockeye_adapter as adapter;
 pub use sockeye_adapter::{RemoteSocketData, Room, SocketId};
 pub use sockeye_engineio::{CloseReason, Transport, TransportSet};
 pub use sockeye_socketio::{
-    Binary, EventArgs,
+    Binary, EventArgs, Parser,
     handler::{FromAnswer, HandlerError},
 };
 pub use sockeye_tokio_websocket::deflate::Config as DeflateConfig;

@@ -8,7 +8,7 @@ use parking_lot::RwLock;
 use sockeye_adapter::{
     Adapter, AdapterError, BroadcastOptions, LocalPart, Node, Payload, RemoteSocketData, Room, RoomIndex,
 };
-use sockeye_socketio::{EventArgs, encode_event, handler::FromAnswer};
+use sockeye_socketio::{EventArgs, handler::FromAnswer};
 use std::{
     collections::BTreeSet,
     fmt,
@@ -27,7 +27,7 @@ use crate::{
         erase_event, erase_middleware,
     },
     node::LocalNode,
-    outgoing::Outgoing,
+    outgoing::{Outgoing, Wire},
 };
 
 pub use dynamic::{NamespaceMatcher, NamespaceRequest};
@@ -54,8 +54,7 @@ pub(crate) type MakeAdapter = dyn Fn(Arc<dyn Node>) -> Arc<dyn Adapter> + Send +
 pub(crate) struct NamespaceInner {
     name: String,
     state: Arc<Extensions>,
-    /// See [`Outgoing::compression`].
-    deflate_threshold: Option<usize>,
+    wire: Wire,
     handlers: RwLock<Arc<Handlers>>,
     index: RwLock<RoomIndex<Socket>>,
     /// `None` when the server is alone.
@@ -323,11 +322,11 @@ pub(crate) fn check_event_name(event: &str) {
 
 impl NamespaceInner {
     /// A namespace whose adapter is still to be [attached](Self::attach_adapter).
-    pub(crate) fn new(name: &str, state: Arc<Extensions>, deflate_threshold: Option<usize>) -> Self {
+    pub(crate) fn new(name: &str, state: Arc<Extensions>, wire: Wire) -> Self {
         Self {
             name: name.to_owned(),
             state,
-            deflate_threshold,
+            wire,
             handlers: RwLock::default(),
             index: RwLock::default(),
             cluster: OnceLock::new(),
@@ -346,7 +345,7 @@ impl NamespaceInner {
     /// The child of a dynamic namespace that has this name, made if need be; `None` when there are too many.
     pub(crate) fn child_or_create(self: &Arc<Self>, name: &str, max_count: usize) -> Option<Arc<Self>> {
         self.family.as_ref()?.child_or_create(name, max_count, || {
-            let mut child = Self::new(name, self.state.clone(), self.deflate_threshold);
+            let mut child = Self::new(name, self.state.clone(), self.wire);
             child.parent = Some(self.clone());
             Arc::new(child)
         })
@@ -373,8 +372,8 @@ impl NamespaceInner {
         self.state.get().cloned()
     }
 
-    pub(crate) const fn deflate_threshold(&self) -> Option<usize> {
-        self.deflate_threshold
+    pub(crate) const fn wire(&self) -> Wire {
+        self.wire
     }
 
     pub(crate) fn next_ack_id(&self) -> u64 {
@@ -492,10 +491,8 @@ impl NamespaceInner {
         options: &BroadcastOptions,
     ) -> Result<(), EmitError> {
         let Some(adapter) = self.cluster(options) else {
-            let packet = Outgoing::encode(|out, attachments| {
-                encode_event(out, attachments, &self.name, None, event, args)
-            })?
-            .compression(self.deflate_threshold, !options.uncompressed);
+            let packet = Outgoing::event(self.wire, &self.name, None, event, args)?
+                .compression(self.wire, !options.uncompressed);
             self.broadcast_local(&packet, options);
             return Ok(());
         };
@@ -514,8 +511,8 @@ impl NamespaceInner {
         offset: Option<&str>,
     ) -> Result<(), EmitError> {
         let offset = offset.filter(|_| !options.volatile && self.max_disconnection().is_some());
-        let packet = Outgoing::from_payload(&self.name, None, event, offset)?
-            .compression(self.deflate_threshold, !options.uncompressed);
+        let packet = Outgoing::from_payload(self.wire, &self.name, None, event, offset)?
+            .compression(self.wire, !options.uncompressed);
         self.broadcast_local(&packet, options);
         Ok(())
     }

@@ -7,26 +7,108 @@
 //!          └───────────────┴───────────┴──────────────────────┘
 //!                            └──────── payload: what polling sends
 //! ```
+//! Which form packets have is decided here alone; see [`Wire`].
 
 use bytes::Bytes;
+use serde::ser::SerializeSeq;
 use sockeye_adapter::Payload;
 use sockeye_engineio::PacketType;
-use sockeye_socketio::{EncodeError, PacketType as SocketPacketType};
+use sockeye_socketio::{
+    Args, EncodeError, Event, EventArgs, PacketType as SocketPacketType, Parser, encode_ack,
+    encode_connect_error, encode_connect_reply, encode_disconnect, encode_event, msgpack,
+};
 use sockeye_tokio_websocket::{MessageKind, Prepared};
 use std::{fmt, io::Write as _};
 
-/// A Socket.IO packet as WebSocket frames: its text, and its attachments if it has any.
+use crate::ConnectError;
+
+/// How the packets of a server are written.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Wire {
+    pub(crate) parser: Parser,
+    /// How long a message is at least that WebSockets get compressed; `None` where none negotiates that.
+    pub(crate) deflate_threshold: Option<usize>,
+}
+
+/// A Socket.IO packet as WebSocket frames: its text, and its attachments if it has any; or one message of msgpack.
 #[derive(Debug, Clone)]
 pub(crate) struct Outgoing {
-    pub(crate) text: Prepared,
+    pub(crate) head: Prepared,
     pub(crate) attachments: Vec<Prepared>,
     /// Whether an answer to a GET may be compressed for its sake.
     pub(crate) compress: bool,
 }
 
 impl Outgoing {
-    /// Builds a packet: `encode` appends the Socket.IO text and collects the attachments.
-    pub(crate) fn encode(
+    /// An event.
+    pub(crate) fn event<A: EventArgs + ?Sized>(
+        wire: Wire,
+        namespace: &str,
+        ack_id: Option<u64>,
+        event: &str,
+        args: &A,
+    ) -> Result<Self, EncodeError> {
+        match wire.parser {
+            Parser::MsgPack => {
+                Self::message(|out| msgpack::encode_event(out, namespace, ack_id, event, args))
+            }
+            _ => {
+                Self::text(|out, attachments| encode_event(out, attachments, namespace, ack_id, event, args))
+            }
+        }
+    }
+
+    /// The answer to an event.
+    pub(crate) fn ack<A: EventArgs + ?Sized>(
+        wire: Wire,
+        namespace: &str,
+        ack_id: u64,
+        args: &A,
+    ) -> Result<Self, EncodeError> {
+        match wire.parser {
+            Parser::MsgPack => Self::message(|out| msgpack::encode_ack(out, namespace, ack_id, args)),
+            _ => Self::text(|out, attachments| encode_ack(out, attachments, namespace, ack_id, args)),
+        }
+    }
+
+    /// The permission to join a namespace.
+    pub(crate) fn connect_reply(
+        wire: Wire,
+        namespace: &str,
+        sid: &str,
+        pid: Option<&str>,
+    ) -> Result<Self, EncodeError> {
+        match wire.parser {
+            Parser::MsgPack => Self::message(|out| msgpack::encode_connect_reply(out, namespace, sid, pid)),
+            _ => Self::text(|out, _| encode_connect_reply(out, namespace, sid, pid)),
+        }
+    }
+
+    /// The refusal of a namespace.
+    pub(crate) fn connect_error(
+        wire: Wire,
+        namespace: &str,
+        error: &ConnectError,
+    ) -> Result<Self, EncodeError> {
+        let (message, data) = (error.message.as_str(), error.data.as_ref());
+        match wire.parser {
+            Parser::MsgPack => {
+                Self::message(|out| msgpack::encode_connect_error(out, namespace, message, data))
+            }
+            _ => Self::text(|out, _| encode_connect_error(out, namespace, message, data)),
+        }
+    }
+
+    /// The end of a namespace's connection.
+    pub(crate) fn disconnect(wire: Wire, namespace: &str) -> Result<Self, EncodeError> {
+        match wire.parser {
+            Parser::MsgPack => Self::message(|out| msgpack::encode_disconnect(out, namespace)),
+            _ => Self::text(|out, _| encode_disconnect(out, namespace)),
+        }
+    }
+
+    /// Builds a text packet: `encode` appends the text and collects the attachments.
+    fn text(
         encode: impl FnOnce(&mut Vec<u8>, &mut Vec<Bytes>) -> Result<(), EncodeError>,
     ) -> Result<Self, EncodeError> {
         let mut buffer = Vec::with_capacity(128);
@@ -35,18 +117,26 @@ impl Outgoing {
         let mut attachments = Vec::new();
         encode(&mut buffer, &mut attachments)?;
         Ok(Self {
-            text: Prepared::from_buffer(MessageKind::Text, buffer),
+            head: Prepared::from_buffer(MessageKind::Text, buffer),
             attachments: attachments.iter().map(|bytes| Prepared::binary(bytes)).collect(),
             compress: true,
         })
     }
 
-    /// Decides about compression. `threshold` is how long a message is at least that WebSockets get compressed; `None`
-    /// where none negotiates that.
-    pub(crate) fn compression(mut self, threshold: Option<usize>, wanted: bool) -> Self {
+    /// Builds a packet of msgpack, which is a binary message, so that Engine.IO adds nothing to it.
+    fn message(encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>) -> Result<Self, EncodeError> {
+        let mut buffer = Vec::with_capacity(128);
+        buffer.resize(Prepared::HEADROOM_LEN, 0);
+        encode(&mut buffer)?;
+        let head = Prepared::from_buffer(MessageKind::Binary, buffer);
+        Ok(Self { head, attachments: Vec::new(), compress: true })
+    }
+
+    /// Decides about compression.
+    pub(crate) fn compression(mut self, wire: Wire, wanted: bool) -> Self {
         self.compress = wanted;
-        let Some(threshold) = threshold.filter(|_| wanted) else { return self };
-        for message in std::iter::once(&mut self.text).chain(&mut self.attachments) {
+        let Some(threshold) = wire.deflate_threshold.filter(|_| wanted) else { return self };
+        for message in std::iter::once(&mut self.head).chain(&mut self.attachments) {
             if message.payload().len() >= threshold {
                 *message = message.clone().compressible();
             }
@@ -56,12 +146,18 @@ impl Outgoing {
 
     /// An event that is known between servers; `offset` becomes an additional last argument.
     pub(crate) fn from_payload(
+        wire: Wire,
         namespace: &str,
         ack_id: Option<u64>,
         event: &Payload,
         offset: Option<&str>,
     ) -> Result<Self, EncodeError> {
-        Self::encode(|out, attachments| {
+        if wire.parser == Parser::MsgPack {
+            let Event { name, args } = event.to_event()?;
+            let args = Stamped { args, offset };
+            return Self::message(|out| msgpack::encode_event(out, namespace, ack_id, &name, &args));
+        }
+        Self::text(|out, attachments| {
             let count = event.attachments().len();
             let packet_type =
                 if count == 0 { SocketPacketType::Event } else { SocketPacketType::BinaryEvent };
@@ -89,7 +185,24 @@ impl Outgoing {
 
     /// Bytes of all its frames.
     pub(crate) fn len(&self) -> usize {
-        self.text.frame().len() + self.attachments.iter().map(|a| a.frame().len()).sum::<usize>()
+        self.head.frame().len() + self.attachments.iter().map(|a| a.frame().len()).sum::<usize>()
+    }
+}
+
+/// Arguments and the offset behind them.
+struct Stamped<'a> {
+    args: Args<'a>,
+    offset: Option<&'a str>,
+}
+
+impl EventArgs for Stamped<'_> {
+    fn serialize_args<S: SerializeSeq>(&self, seq: &mut S) -> Result<(), S::Error> {
+        self.args.serialize_args(seq)?;
+        self.offset.map_or(Ok(()), |offset| seq.serialize_element(offset))
+    }
+
+    fn raw_attachments(&self) -> &[Bytes] {
+        self.args.raw_attachments()
     }
 }
 

@@ -5,7 +5,7 @@ use http::Extensions;
 use parking_lot::{Mutex, RwLock};
 use serde::{Serialize, de::DeserializeOwned};
 use sockeye_adapter::{RemoteSocketData, Room, SocketId};
-use sockeye_socketio::{ArgsError, EventArgs, Limits, Packet, encode_disconnect, encode_event};
+use sockeye_socketio::{ArgsError, EventArgs, Limits, Packet};
 use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
@@ -356,7 +356,7 @@ impl Socket {
 
     /// Tells the client that the server disconnected it.
     pub(crate) fn send_disconnect(&self) {
-        if let Ok(packet) = Outgoing::encode(|out, _| encode_disconnect(out, self.namespace_name())) {
+        if let Ok(packet) = Outgoing::disconnect(self.inner.namespace.wire(), self.namespace_name()) {
             self.inner.mailbox.push(&packet, false);
         }
     }
@@ -406,9 +406,8 @@ impl Socket {
         flags: Flags,
     ) -> Result<(), EmitError> {
         let name = self.namespace_name();
-        let packet =
-            Outgoing::encode(|out, attachments| encode_event(out, attachments, name, ack_id, event, args))?
-                .compression(self.inner.namespace.deflate_threshold(), !flags.uncompressed);
+        let wire = self.inner.namespace.wire();
+        let packet = Outgoing::event(wire, name, ack_id, event, args)?.compression(wire, !flags.uncompressed);
         self.send(&packet, flags.volatile)
     }
 

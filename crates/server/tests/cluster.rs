@@ -6,8 +6,8 @@ mod common;
 use common::{QUIET, SOON, TestServer, Ws, soon};
 use serde_json::{Value, json};
 use sockeye::{
-    AckError, Args, Binary, BroadcastAckError, Data, Io, RemoteSocketData, Reply, Room, ServerSideEmitError,
-    Socket,
+    AckError, Args, Binary, BroadcastAckError, Data, Io, Parser, RemoteSocketData, Reply, Room,
+    ServerSideEmitError, Socket,
     adapter::{AckSink, Adapter, AdapterError, BoxFuture, BroadcastOptions, LocalPart, Node, Payload},
 };
 use std::{
@@ -503,4 +503,31 @@ async fn adapter_that_follows_rooms_is_told_of_every_change_and_of_the_end() {
     lines.expect(&["own false", "other false"]).await;
     soon(io.close(SOON)).await;
     lines.expect(&["close"]).await;
+}
+
+#[tokio::test]
+async fn servers_with_another_parser_understand_each_other() {
+    use sockeye_socketio::{Limits, msgpack};
+
+    let bus = Bus::default();
+    let json = Io::builder().adapter(bus.adapter(0)).build();
+    let binary = Io::builder().adapter(bus.adapter(1)).parser(Parser::MsgPack).build();
+    let (json, binary) = (TestServer::start(&json).await, TestServer::start(&binary).await);
+    let (mut at_json, _) = Ws::join(&json).await;
+    let mut at_binary = Ws::open(&binary).await;
+    at_binary.send_binary(b"\x82\xa4type\x00\xa3nsp\xa1/").await;
+    at_binary.next_binary().await;
+
+    let args = ("é", 1.5, Binary(vec![1, 2].into()), serde_json::json!({ "k": [null] }));
+    let text = r#"["e","é",1.5,{"_placeholder":true,"num":0},{"k":[null]}]"#;
+    for io in [&json.io, &binary.io] {
+        io.emit("e", args.clone()).unwrap();
+        at_json.expect(&[&format!("451-{text}")]).await;
+        assert_eq!(at_json.next_binary().await, [1, 2]);
+        let message = at_binary.next_binary().await.into();
+        let event = msgpack::Packet::decode(&message, &Limits::default()).unwrap().event().unwrap();
+        let (array, attachments) = event.args.to_text();
+        assert_eq!(array, text.replace("\"e\",", ""));
+        assert_eq!(attachments, [&[1, 2][..]]);
+    }
 }

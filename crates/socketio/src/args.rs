@@ -28,7 +28,7 @@ use crate::{
     encode::encode_args,
     error::{ArgsError, DecodeError},
     json,
-    msgpack::{Reader, Values, visit_seq},
+    msgpack::{Arguments, Reader, visit_seq},
     placeholder,
 };
 
@@ -290,8 +290,8 @@ impl<'a> Args<'a> {
         match self.form {
             Form::Json(_) => self.for_each_json(|argument| seq.serialize_element(argument)),
             Form::MsgPack(reader, count) => {
-                let values = Values::new(reader);
-                (0..count).try_for_each(|_| seq.serialize_element(&values))
+                let arguments = Arguments::new(reader);
+                (0..count).try_for_each(|_| seq.serialize_element(&arguments))
             }
         }
     }

@@ -89,7 +89,7 @@ impl Serialize for Binary {
     }
 }
 
-struct Shared<'a>(&'a Bytes);
+pub(crate) struct Shared<'a>(pub(crate) &'a Bytes);
 
 impl Serialize for Shared<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -292,6 +292,10 @@ impl Serializer for CarrierSerializer {
 
     fn serialize_bytes(self, bytes: &[u8]) -> Result<Never, CarrierError> {
         Err(CarrierError::Slot(Slot::asking_for(bytes)))
+    }
+
+    fn is_human_readable(&self) -> bool {
+        false
     }
 
     refuse! {

@@ -148,6 +148,8 @@ pub enum EncodeError {
     InvalidNamespace,
     /// The data of a CONNECT packet is no JSON object.
     DataNotAnObject,
+    /// What was to be passed on in another form is no such packet.
+    InvalidPacket(DecodeError),
     /// The value could not be serialized.
     Json(serde_json::Error),
 }
@@ -158,6 +160,7 @@ impl fmt::Display for EncodeError {
             Self::ReservedEventName => f.write_str("reserved event name"),
             Self::InvalidNamespace => f.write_str("namespace must begin with `/` and contain no comma"),
             Self::DataNotAnObject => f.write_str("the data of a CONNECT packet must be an object"),
+            Self::InvalidPacket(_) => f.write_str("what was to be passed on is no such packet"),
             Self::Json(_) => f.write_str("the value could not be serialized"),
         }
     }
@@ -167,8 +170,15 @@ impl Error for EncodeError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Json(error) => Some(error),
+            Self::InvalidPacket(error) => Some(error),
             Self::ReservedEventName | Self::InvalidNamespace | Self::DataNotAnObject => None,
         }
+    }
+}
+
+impl From<DecodeError> for EncodeError {
+    fn from(error: DecodeError) -> Self {
+        Self::InvalidPacket(error)
     }
 }
 

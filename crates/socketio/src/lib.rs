@@ -14,6 +14,7 @@ mod error;
 mod event;
 mod event_args;
 pub mod handler;
+mod incoming;
 mod json;
 pub mod msgpack;
 mod owned_args;
@@ -32,6 +33,7 @@ pub use encode::{
 pub use error::{ArgsError, DecodeError, EncodeError};
 pub use event::Event;
 pub use event_args::EventArgs;
+pub use incoming::Incoming;
 pub use owned_args::OwnedArgs;
 pub use packet::{Limits, Packet, PacketType, RESERVED_EVENTS, is_reserved_event};
 pub use parser::Parser;

@@ -123,7 +123,7 @@ pub struct Limits {
 
 impl Limits {
     /// No bound below that of the message itself, for text that has been checked before.
-    pub(crate) const NONE: Self = Self { max_attachments: usize::MAX, max_namespace_len: usize::MAX };
+    pub const NONE: Self = Self { max_attachments: usize::MAX, max_namespace_len: usize::MAX };
 }
 
 impl Default for Limits {

@@ -105,7 +105,7 @@ impl Mailbox {
             return Pushed::Closed;
         }
         inner.len += len;
-        inner.packets.push_back(packet.text.clone());
+        inner.packets.push_back(packet.head.clone());
         inner.packets.extend(packet.attachments.iter().cloned());
         Self::wake(inner);
         Pushed::Queued

@@ -11,5 +11,6 @@ mod events;
 mod handlers;
 mod listeners;
 mod malformed;
+mod msgpack;
 mod namespaces;
 mod rooms;

@@ -10,7 +10,7 @@ use serde::{
 };
 
 use super::HandlerError;
-use crate::{self as socketio, ArgsError, EventArgs};
+use crate::{self as socketio, ArgsError, EventArgs, OwnedArgs};
 
 /// A type that handlers can take as an argument, extracted from what happened.
 pub trait FromContext<C>: Sized {
@@ -83,11 +83,23 @@ impl<C: ReceivedEvent, T: DeserializeOwned> FromContext<C> for Args<T> {
 
 /// All arguments of an event as they came, not read: to be passed on, or read later. Emitting them sends the same
 /// arguments.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// Of msgpack, JSON is made for those who want to see it; emitted again, the arguments are what they were.
+#[derive(Debug, Clone)]
 pub struct RawArgs {
     json: ByteString,
     attachments: Vec<Bytes>,
+    /// The arguments if they are not JSON.
+    msgpack: Option<OwnedArgs>,
 }
+
+impl PartialEq for RawArgs {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.json, &self.attachments) == (&other.json, &other.attachments)
+    }
+}
+
+impl Eq for RawArgs {}
 
 impl RawArgs {
     /// The arguments as JSON, an array. Where binary data was, there is a placeholder object.
@@ -108,14 +120,18 @@ impl RawArgs {
     ///
     /// When they are of another type.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, ArgsError> {
-        socketio::Args::from_array(&self.json)?.with_attachments(&self.attachments).all()
+        match &self.msgpack {
+            Some(args) => args.args().all(),
+            None => socketio::Args::from_array(&self.json)?.with_attachments(&self.attachments).all(),
+        }
     }
 }
 
 impl From<socketio::Args<'_>> for RawArgs {
     fn from(args: socketio::Args<'_>) -> Self {
         let (json, attachments) = args.to_text();
-        Self { json: json.into(), attachments }
+        let msgpack = args.msgpack().is_some().then(|| args.into());
+        Self { json: json.into(), attachments, msgpack }
     }
 }
 
@@ -130,6 +146,9 @@ impl<C: ReceivedEvent> FromContext<C> for RawArgs {
 
 impl EventArgs for RawArgs {
     fn serialize_args<S: SerializeSeq>(&self, seq: &mut S) -> Result<(), S::Error> {
+        if let Some(args) = &self.msgpack {
+            return args.serialize_args(seq);
+        }
         match socketio::Args::from_array(&self.json) {
             Ok(args) => args.serialize_args(seq),
             Err(error) => Err(S::Error::custom(error)),
@@ -137,7 +156,7 @@ impl EventArgs for RawArgs {
     }
 
     fn raw_attachments(&self) -> &[Bytes] {
-        &self.attachments
+        if self.msgpack.is_some() { &[] } else { &self.attachments }
     }
 }
 

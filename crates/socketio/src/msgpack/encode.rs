@@ -144,7 +144,7 @@ pub fn encode_connect_error<T: Serialize + ?Sized>(
 ///
 /// # Errors
 ///
-/// [`EncodeError::Json`] when the payload is not JSON, or the packet no event and no ack.
+/// [`EncodeError::InvalidPacket`] when the packet is no event and no ack, and [`EncodeError::Json`] when its payload is not JSON.
 pub fn encode_text_packet(
     out: &mut Vec<u8>,
     packet: &Packet<'_>,
@@ -153,12 +153,12 @@ pub fn encode_text_packet(
     let Packet { namespace, ack_id, .. } = *packet;
     match packet.packet_type {
         PacketType::Event | PacketType::BinaryEvent => {
-            let event = packet.event().map_err(<serde_json::Error as serde::ser::Error>::custom)?;
+            let event = packet.event()?;
             let args = event.args.with_attachments(attachments);
             encode_array(out, PacketType::Event, namespace, ack_id, Some(&event.name), &args)
         }
         _ => {
-            let args = packet.ack().map_err(<serde_json::Error as serde::ser::Error>::custom)?;
+            let args = packet.ack()?;
             let args: Args<'_> = args.with_attachments(attachments);
             encode_array(out, PacketType::Ack, namespace, ack_id, None, &args)
         }

@@ -42,4 +42,4 @@ pub use value::{from_bytes, to_vec};
 
 pub(crate) use de::visit_seq;
 pub(crate) use reader::Reader;
-pub(crate) use transcode::Values;
+pub(crate) use transcode::Arguments;

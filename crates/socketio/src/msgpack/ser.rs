@@ -13,7 +13,7 @@ use serde::ser::{
 use serde_json::Error as WriteError;
 
 use super::transcode;
-use crate::json::RAW_VALUE;
+use crate::{binary::take_shared, json::RAW_VALUE};
 
 type Result<T> = core::result::Result<T, WriteError>;
 
@@ -330,7 +330,12 @@ impl<'s, 'w> Serializer for &'s mut Writer<'w> {
         self.text(variant)
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _name: &'static str, value: &T) -> Result<()> {
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Result<()> {
+        if name == transcode::VALUE_NAME {
+            let bytes = take_shared(value).map_err(Error::custom)?;
+            self.out.extend_from_slice(&bytes);
+            return Ok(());
+        }
         value.serialize(self)
     }
 

@@ -22,18 +22,52 @@ use super::{
 };
 use crate::{
     attach::{Attached, Key},
-    binary::Binary,
+    binary::{Binary, Shared},
     json::RAW_VALUE,
 };
 
 /// The name under which serde_json hands its own numbers over, where they keep their text.
 pub(crate) const NUMBER: &str = "$serde_json::private::Number";
 
+/// The name by which a [`Writer`] recognises values that are in its form already, and takes their bytes as they are.
+pub(super) const VALUE_NAME: &str = "$sockeye::msgpack::Value";
+
+/// The arguments at a place of a message, one each time that this is serialized.
+pub(crate) struct Arguments<'a>(Values<'a>);
+
+impl<'a> Arguments<'a> {
+    pub(crate) const fn new(reader: Reader<'a>) -> Self {
+        Self(Values::new(reader))
+    }
+}
+
+impl Serialize for Arguments<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_newtype_struct(VALUE_NAME, &Argument(&self.0))
+    }
+}
+
+/// The next value: for a [`Writer`], which asks with a serializer that is for no reader, its bytes; for all others what they mean.
+struct Argument<'v, 'a>(&'v Values<'a>);
+
+impl Serialize for Argument<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            return self.0.serialize(serializer);
+        }
+        let mut reader = self.0.0.get();
+        let start = reader.at();
+        reader.skip().map_err(ser::Error::custom)?;
+        self.0.0.set(reader);
+        Shared(&reader.share(start..reader.at())).serialize(serializer)
+    }
+}
+
 /// The values at a place of a message, one each time that this is serialized.
-pub(crate) struct Values<'a>(Cell<Reader<'a>>);
+struct Values<'a>(Cell<Reader<'a>>);
 
 impl<'a> Values<'a> {
-    pub(crate) const fn new(reader: Reader<'a>) -> Self {
+    const fn new(reader: Reader<'a>) -> Self {
         Self(Cell::new(reader))
     }
 
