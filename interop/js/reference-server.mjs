@@ -1,6 +1,7 @@
 // The server of CONTRACT.md on the official packages.
 import { createServer } from "node:http";
 import { Server } from "socket.io";
+import msgpackParser from "socket.io-msgpack-parser";
 
 const env = process.env;
 const number = (name, fallback) => (env[name] ? Number(env[name]) : fallback);
@@ -16,6 +17,7 @@ const io = new Server(http, {
   upgradeTimeout: number("UPGRADE_TIMEOUT", 10_000),
   connectTimeout: number("CONNECT_TIMEOUT", 45_000),
   maxHttpBufferSize: number("MAX_HTTP_BUFFER_SIZE", 1_000_000),
+  parser: env.PARSER === "msgpack" ? msgpackParser : undefined,
   allowEIO3: env.ALLOW_EIO3 === "1",
   cors: env.CORS_ORIGIN ? { origin: env.CORS_ORIGIN, credentials: true } : false,
   cookie: env.COOKIE === "1",

@@ -5,7 +5,7 @@ use serde::{Serialize, ser::SerializeSeq};
 use serde_json::{Value, json, value::RawValue};
 use sockeye::{
     Args, Auth, Broadcast, Config, ConnectError, Data, DisconnectReason, EmitError, EventArgs, EventName, Io,
-    Namespace, RawArgs, Server, Socket,
+    Namespace, Parser, RawArgs, Server, Socket,
 };
 use std::{env, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
@@ -67,6 +67,9 @@ fn configure(config: &mut Config) {
     config.ping_timeout = milliseconds("PING_TIMEOUT", 20_000);
     config.upgrade_timeout = milliseconds("UPGRADE_TIMEOUT", 10_000);
     config.connect_timeout = milliseconds("CONNECT_TIMEOUT", 45_000);
+    if env::var("PARSER").is_ok_and(|parser| parser == "msgpack") {
+        config.parser = Parser::MsgPack;
+    }
     config.max_payload_len = number("MAX_HTTP_BUFFER_SIZE", 1_000_000);
 }
 
