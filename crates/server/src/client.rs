@@ -1,6 +1,9 @@
 //! One client's Socket.IO connection: its packets, its sockets in the namespaces, and the handlers that run for it.
 //! It lives in the session's task, which alone calls it.
 
+mod events;
+mod work;
+
 use bytes::Bytes;
 use bytestring::ByteString;
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
@@ -9,20 +12,15 @@ use sockeye_engineio::CloseReason;
 use sockeye_socketio::{
     Assembler, AssemblerLimits, DecodeError, Incoming, Limits, PacketType, Parser, msgpack,
 };
-use std::{
-    any::Any,
-    collections::VecDeque,
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{collections::VecDeque, fmt, panic::AssertUnwindSafe, sync::Arc, task::Context, time::Duration};
+
+use events::Joined;
+use work::{Outcome, Work, called, panic_message, report_panic};
 
 use crate::{
-    ConnectError, DisconnectReason, HandlerError, NamespaceRequest, Socket,
+    ConnectError, DisconnectReason, NamespaceRequest, Socket,
     engine::Mailbox,
-    handler::{ConnectContext, DisconnectContext, EventContext},
+    handler::{ConnectContext, DisconnectContext},
     handshake::Handshake,
     io::IoInner,
     namespace::NamespaceInner,
@@ -67,37 +65,12 @@ impl From<DecodeError> for Violation {
     }
 }
 
-/// What is to be done, in order. A handler's future is polled once in its turn, and goes on beside the others if it is
-/// not finished then.
-enum Work {
-    Run {
-        socket: Socket,
-        future: BoxFuture<'static, ()>,
-    },
-    /// The matchers of dynamic namespaces, of which one may accept a name that does not exist.
-    Find(BoxFuture<'static, (NamespaceRequest, Option<Arc<NamespaceInner>>)>),
-    /// The middleware of a namespace, which decides whether the socket connects.
-    Admit(BoxFuture<'static, (Socket, Result<(), ConnectError>)>),
-    /// The `disconnecting` handlers had their turn: leave the rooms.
-    Remove {
-        socket: Socket,
-        reason: DisconnectReason,
-    },
-}
-
-/// A future that did not finish at once.
-enum Outcome {
-    Done,
-    Found(NamespaceRequest, Option<Arc<NamespaceInner>>),
-    Judged(Socket, Result<(), ConnectError>),
-}
-
 pub(crate) struct Client {
     io: Arc<IoInner>,
     mailbox: Arc<Mailbox>,
     handshake: Arc<Handshake>,
     /// The sockets that are connected; few, so a list.
-    sockets: Vec<Socket>,
+    joined: Vec<Joined>,
     /// The names of the namespaces whose matchers or middleware run.
     joining: Vec<ByteString>,
     /// The names of the namespaces that the server disconnected, the latest ones: what the client sent before it knew is
@@ -109,6 +82,8 @@ pub(crate) struct Client {
     running: FuturesUnordered<BoxFuture<'static, Outcome>>,
     /// Until then a namespace must have been joined.
     connect_deadline: Option<Duration>,
+    /// How a packet that had to wait broke the protocol.
+    broken: Option<Violation>,
     closed: bool,
 }
 
@@ -126,7 +101,7 @@ impl Client {
             io,
             mailbox,
             handshake,
-            sockets: Vec::new(),
+            joined: Vec::new(),
             joining: Vec::new(),
             left: VecDeque::new(),
             parser,
@@ -134,6 +109,7 @@ impl Client {
             work: VecDeque::new(),
             running: FuturesUnordered::new(),
             connect_deadline,
+            broken: None,
             closed: false,
         }
     }
@@ -185,17 +161,27 @@ impl Client {
             self.connect_deadline = None;
             return Err(Violation::ConnectTimeout);
         }
-        Ok(self.assembler.handle_timeout(now)?)
+        match self.broken.take() {
+            Some(violation) => Err(violation),
+            None => Ok(self.assembler.handle_timeout(now)?),
+        }
     }
 
     fn packet(&mut self, packet: &Incoming<'_>) -> Result<(), Violation> {
         if packet.packet_type == PacketType::Connect {
             return self.connect(packet);
         }
-        let socket = self.sockets.iter().find(|socket| socket.namespace().name() == packet.namespace);
-        let Some(socket) = socket.cloned() else { return self.late(packet) };
+        let at = self.joined.iter().position(|joined| joined.socket.namespace_name() == packet.namespace);
+        let Some(at) = at else { return self.late(packet) };
+        let socket = self.joined[at].socket.clone();
         match packet.packet_type {
-            PacketType::Event | PacketType::BinaryEvent => self.event(&socket, packet),
+            PacketType::Event | PacketType::BinaryEvent => {
+                if !socket.is_connected() {
+                    // Disconnected by the server; the client does not know yet.
+                    return Ok(packet.validate()?);
+                }
+                self.event(at, &packet.event()?, packet.ack_id)
+            }
             PacketType::Ack | PacketType::BinaryAck => {
                 packet.validate()?;
                 if let Some(id) = packet.ack_id {
@@ -220,46 +206,15 @@ impl Client {
         Ok(packet.validate()?)
     }
 
-    fn event(&mut self, socket: &Socket, packet: &Incoming<'_>) -> Result<(), Violation> {
-        if !socket.is_connected() {
-            // Disconnected by the server; the client does not know yet.
-            return Ok(packet.validate()?);
-        }
-        let event = packet.event()?;
-        let context = EventContext::new(socket, &event.name, event.args, packet.ack_id);
-        let handlers = socket.namespace().handlers();
-        let own = socket.own_handlers();
-        let own = own.as_deref();
-        let work_count = self.work.len();
-        context.set_observed(true);
-        for handler in handlers.any() {
-            self.start(socket, || handler.call(&context));
-        }
-        for observer in own.into_iter().flat_map(|own| &own.any) {
-            self.start(socket, || observer.handler.call(&context));
-        }
-        context.set_observed(false);
-        for handler in handlers.named(&event.name) {
-            self.start(socket, || handler.call(&context));
-        }
-        for registered in own.into_iter().flat_map(|own| own.named(&event.name)) {
-            // One for a single event is taken away first; whoever did that calls it.
-            if !registered.once || socket.off(registered.id) {
-                self.start(socket, || registered.handler.call(&context));
-            }
-        }
-        Ok(context.finish().inspect_err(|_| self.work.truncate(work_count))?)
-    }
-
     fn connect(&mut self, packet: &Incoming<'_>) -> Result<(), Violation> {
         packet.validate()?;
         let name = packet.namespace;
-        let joined = self.sockets.iter().map(|socket| socket.namespace().name());
+        let joined = self.joined.iter().map(|joined| joined.socket.namespace_name());
         if joined.chain(self.joining.iter().map(|name| &**name)).any(|joined| joined == name) {
             return Err(Violation::State);
         }
         self.left.retain(|left| left != name);
-        if self.sockets.len() + self.joining.len() >= self.io.engine.config.max_namespace_count {
+        if self.joined.len() + self.joining.len() >= self.io.engine.config.max_namespace_count {
             self.refuse(name, &ConnectError::new("Too many namespaces"));
             return Ok(());
         }
@@ -278,13 +233,13 @@ impl Client {
     fn find(&mut self, request: NamespaceRequest) {
         self.joining.push(request.name().into());
         let io = self.io.clone();
-        self.work.push_back(Work::Find(Box::pin(async move {
+        self.work.push_back(Work::Await(Box::pin(async move {
             let finding = AssertUnwindSafe(io.dynamic_namespace(&request)).catch_unwind();
             let found = finding.await.unwrap_or_else(|panic| {
                 warn!(target: "sockeye::namespace", panic = panic_message(&*panic), "matcher failed");
                 None
             });
-            (request, found)
+            Outcome::Found(request, found)
         })));
     }
 
@@ -297,7 +252,7 @@ impl Client {
             return;
         }
         self.joining.push(namespace.name().into());
-        self.work.push_back(Work::Admit(Box::pin(async move {
+        self.work.push_back(Work::Await(Box::pin(async move {
             let judging = async {
                 for middleware in handlers.middleware() {
                     // Not held while the future runs, which may be on another thread.
@@ -310,7 +265,7 @@ impl Client {
                 report_panic(&socket, &*panic);
                 Err(ConnectError::new("internal error"))
             });
-            (socket, verdict)
+            Outcome::Judged(socket, verdict)
         })));
     }
 
@@ -325,9 +280,17 @@ impl Client {
         }
         self.connect_deadline = None;
         debug!(target: "sockeye::socket", namespace = %name, "socket connected");
-        self.sockets.push(socket.clone());
-        for handler in socket.namespace().handlers().connection() {
-            let context = ConnectContext::new(&socket);
+        self.joined.push(Joined::new(socket.clone()));
+        let handlers = socket.namespace().handlers();
+        let context = ConnectContext::new(&socket);
+        if handlers.is_sequential() {
+            let connection = handlers.connection();
+            let futures: Vec<_> =
+                connection.filter_map(|handler| called(&socket, || handler.call(&context))).collect();
+            self.hold_events(&socket);
+            return self.start_in_turn(&socket, futures);
+        }
+        for handler in handlers.connection() {
             self.start(&socket, || handler.call(&context));
         }
     }
@@ -341,8 +304,8 @@ impl Client {
     /// Takes the client's socket out of a namespace: `disconnecting` handlers while it is in its rooms, then
     /// `disconnect` handlers.
     pub(crate) fn leave(&mut self, socket: &Socket, reason: DisconnectReason) {
-        let Some(at) = self.sockets.iter().position(|joined| joined == socket) else { return };
-        let socket = self.sockets.swap_remove(at);
+        let Some(at) = self.joined.iter().position(|joined| joined.socket == *socket) else { return };
+        let Joined { socket, .. } = self.joined.swap_remove(at);
         socket.set_disconnected();
         if reason == DisconnectReason::ServerNamespaceDisconnect {
             // Only as many as a client can be in: it chooses the names.
@@ -360,7 +323,7 @@ impl Client {
 
     /// The application disconnects all sockets of the client.
     pub(crate) fn disconnect_all(&mut self) {
-        while let Some(socket) = self.sockets.last().cloned() {
+        while let Some(socket) = self.joined.last().map(|joined| joined.socket.clone()) {
             socket.send_disconnect();
             self.leave(&socket, DisconnectReason::ServerNamespaceDisconnect);
         }
@@ -377,93 +340,11 @@ impl Client {
         socket.clear_handlers();
     }
 
-    /// Calls a handler; its future has its turn after what is queued already.
-    fn start(&mut self, socket: &Socket, call: impl FnOnce() -> Option<BoxFuture<'static, ()>>) {
-        match catch_unwind(AssertUnwindSafe(call)) {
-            Ok(Some(future)) => self.work.push_back(Work::Run { socket: socket.clone(), future }),
-            Ok(None) => {}
-            Err(panic) => report_panic(socket, &*panic),
-        }
-    }
-
-    /// Polls what is new once, and what was woken; whether anything happened.
-    pub(crate) fn run(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut any = false;
-        loop {
-            while let Some(work) = self.work.pop_front() {
-                any = true;
-                self.begin(work, cx);
-            }
-            if self.running.is_empty() {
-                return any;
-            }
-            match self.running.poll_next_unpin(cx) {
-                Poll::Ready(Some(outcome)) => {
-                    any = true;
-                    self.conclude(outcome);
-                }
-                Poll::Ready(None) | Poll::Pending => return any,
-            }
-        }
-    }
-
-    fn begin(&mut self, work: Work, cx: &mut Context<'_>) {
-        let mut future: BoxFuture<'static, Outcome> = match work {
-            Work::Run { socket, mut future } => {
-                // The common case, a handler that does not wait, costs no more than this poll.
-                match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-                    Ok(Poll::Ready(())) => return,
-                    Ok(Poll::Pending) => Box::pin(async move {
-                        if let Err(panic) = AssertUnwindSafe(future).catch_unwind().await {
-                            report_panic(&socket, &*panic);
-                        }
-                        Outcome::Done
-                    }),
-                    Err(panic) => return report_panic(&socket, &*panic),
-                }
-            }
-            Work::Find(finding) => Box::pin(finding.map(|(request, found)| Outcome::Found(request, found))),
-            Work::Admit(judging) => {
-                Box::pin(judging.map(|(socket, verdict)| Outcome::Judged(socket, verdict)))
-            }
-            Work::Remove { socket, reason } => return self.remove(&socket, reason),
-        };
-        match future.as_mut().poll(cx) {
-            Poll::Ready(outcome) => self.conclude(outcome),
-            Poll::Pending => self.running.push(future),
-        }
-    }
-
-    fn conclude(&mut self, outcome: Outcome) {
-        match outcome {
-            Outcome::Done => {}
-            Outcome::Found(request, found) => {
-                self.joining.retain(|name| name != request.name());
-                match found {
-                    _ if self.closed => {}
-                    Some(namespace) => self.join(namespace, request.into_auth()),
-                    None => self.refuse(request.name(), &ConnectError::new("Invalid namespace")),
-                }
-            }
-            Outcome::Judged(socket, verdict) => {
-                self.joining.retain(|name| &**name != socket.namespace_name());
-                match verdict {
-                    _ if self.closed => {}
-                    Ok(()) => self.admit(socket),
-                    Err(error) => {
-                        debug!(target: "sockeye::namespace", error = %error, "connection refused by middleware");
-                        self.refuse(socket.namespace_name(), &error);
-                    }
-                }
-            }
-        }
-    }
-
     /// The connection ends: all sockets leave.
     pub(crate) fn close(&mut self, reason: DisconnectReason) {
         self.closed = true;
         self.connect_deadline = None;
-        while let Some(socket) = self.sockets.last().cloned() {
+        while let Some(socket) = self.joined.last().map(|joined| joined.socket.clone()) {
             self.leave(&socket, reason);
         }
     }
@@ -481,23 +362,11 @@ impl Client {
 
     /// The task ends where no handler can run any more: at least nothing stays in the rooms.
     pub(crate) fn abandon(&mut self) {
-        for socket in self.sockets.drain(..) {
+        for Joined { socket, .. } in self.joined.drain(..) {
             socket.set_disconnected();
             socket.namespace().remove(&socket);
             socket.acks().fail();
             socket.clear_handlers();
         }
     }
-}
-
-/// A panic of user code ends what panicked and nothing else.
-fn report_panic(socket: &Socket, panic: &(dyn Any + Send)) {
-    let error = HandlerError::Panicked(panic_message(panic).to_owned());
-    warn!(target: "sockeye::socket", error = %error, "handler failed");
-    socket.namespace().report(socket, &error);
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or_default()
 }

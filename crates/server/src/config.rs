@@ -44,6 +44,10 @@ pub struct Config {
     pub attachment_timeout: Duration,
     /// The most namespaces that one connection may join. Default 32. Above it: CONNECT_ERROR.
     pub max_namespace_count: usize,
+    /// How many events of one connection may be pending: their handlers wait for something, or they wait for middleware or for
+    /// their [turn](crate::Namespace::set_sequential). Default 10,000. At the limit an event is refused with `too many events`, as
+    /// [middleware](crate::Socket::middleware) refuses.
+    pub max_pending_event_count: usize,
     /// Whether a child of a [dynamic namespace](crate::Io::of_dynamic) goes when nobody needs it any more: no socket is in it, and
     /// nobody holds its [`Namespace`](crate::Namespace). Default yes, unlike the official server: clients choose the names, so what they
     /// leave behind would stay for ever. Children that [`Io::of`](crate::Io::of) was asked for always stay.
@@ -92,6 +96,7 @@ impl Default for Config {
             max_attachments_len: 10_000_000,
             attachment_timeout: Duration::from_secs(30),
             max_namespace_count: 32,
+            max_pending_event_count: 10_000,
             cleanup_empty_child_namespaces: true,
             max_child_namespace_count: 10_000,
             max_namespace_len: sockeye_socketio::Limits::default().max_namespace_len,

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
-use sockeye_socketio::{ArgsError, EncodeError};
+use sockeye_socketio::{ArgsError, EncodeError, handler::EventError};
 use std::{error::Error, fmt};
 
 /// Why an event was not sent.
@@ -88,6 +88,16 @@ impl fmt::Display for ConnectError {
 }
 
 impl Error for ConnectError {}
+
+impl From<EventError> for ConnectError {
+    fn from(error: EventError) -> Self {
+        let refusal = Self::new(error.message());
+        match error.data() {
+            Some(data) => refusal.with_data(data),
+            None => refusal,
+        }
+    }
+}
 
 impl From<&str> for ConnectError {
     fn from(message: &str) -> Self {

@@ -67,6 +67,6 @@ pub use sockeye_adapter::{RemoteSocketData, Room, SocketId};
 pub use sockeye_engineio::{CloseReason, Transport, TransportSet};
 pub use sockeye_socketio::{
     Binary, EventArgs, Parser,
-    handler::{FromAnswer, HandlerError},
+    handler::{EventError, FromAnswer, HandlerError},
 };
 pub use sockeye_tokio_websocket::deflate::Config as DeflateConfig;

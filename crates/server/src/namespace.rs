@@ -23,8 +23,8 @@ use std::{
 use crate::{
     Broadcast, BroadcastAckFuture, EmitError, HandlerError, RemoteSocket, Socket,
     handler::{
-        ConnectionHandler, DisconnectHandler, EventHandler, Middleware, erase_connection, erase_disconnect,
-        erase_event, erase_middleware,
+        ConnectionHandler, DisconnectHandler, EventHandler, EventMiddleware, Middleware, erase_connection,
+        erase_disconnect, erase_event, erase_event_middleware, erase_middleware,
     },
     node::LocalNode,
     outgoing::{Outgoing, Wire},
@@ -147,8 +147,42 @@ impl Namespace {
         self.register(|handlers| push(&mut handlers.middleware, middleware))
     }
 
-    /// Is told of what goes wrong in handlers: arguments that do not deserialize, returned errors, panics. There is
-    /// one such function; a later one replaces it. It must not block.
+    /// Adds a middleware for the events of all sockets, as `socket.use` of the official server does for one; see
+    /// [`Socket::middleware`], whose middleware comes after it.
+    ///
+    /// ```
+    /// use sockeye::{EventError, EventName, Io, Socket};
+    ///
+    /// #[derive(Clone)]
+    /// struct Admin;
+    ///
+    /// let io = Io::new();
+    /// io.socket_middleware(async |socket: Socket, EventName(event): EventName| {
+    ///     if event.starts_with("admin:") && socket.data::<Admin>().is_none() {
+    ///         return Err(EventError::new("not allowed"));
+    ///     }
+    ///     Ok(())
+    /// });
+    /// ```
+    pub fn socket_middleware<M: 'static>(&self, middleware: impl EventMiddleware<M>) -> HandlerId {
+        let middleware = erase_event_middleware(middleware);
+        self.register(|handlers| push(&mut handlers.events.middleware, middleware))
+    }
+
+    /// Whether every socket handles one event after the other. Default no: the handlers of an event start in the order of the
+    /// events, but do not wait for each other where they wait for something else.
+    ///
+    /// With `true`, the handlers of an event run in the order of registration, each to its end, before those of the next
+    /// event, and the first event waits for the connection handlers. Answers to acknowledgements are no events, so a
+    /// handler may wait for one. Observers and disconnection handlers do not wait either; events that still wait when the
+    /// socket disconnects are dropped. It holds for the events that arrive from now on.
+    pub fn set_sequential(&self, sequential: bool) {
+        self.register(|handlers| handlers.sequential = Some(sequential));
+    }
+
+    /// Is told of what goes wrong in handlers: arguments that do not deserialize, returned errors, panics, and of events that
+    /// were refused. For the official server that is `socket.on("error")`. There is one such function; a later
+    /// one replaces it. It must not block.
     pub fn on_error(&self, handle: impl Fn(&Socket, &HandlerError) + Send + Sync + 'static) {
         let handle = Arc::new(handle);
         self.unregister(|handlers| handlers.error = Some(handle));

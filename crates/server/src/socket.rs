@@ -12,7 +12,7 @@ use crate::{
     AckFuture, Broadcast, EmitError, FromAnswer, HandlerId, Handshake, Namespace,
     ack::Acks,
     engine::{Command, Mailbox, Pushed, random_id},
-    handler::{EventHandler, erase_event},
+    handler::{EventHandler, EventMiddleware, erase_event, erase_event_middleware},
     namespace::{EventHandlers, NamespaceInner, check_event_name, prepend, push},
     outgoing::Outgoing,
 };
@@ -253,6 +253,22 @@ impl Socket {
     pub fn prepend_any<M: 'static>(&self, handler: impl EventHandler<M>) -> HandlerId {
         let handler = erase_event(handler);
         self.register(|handlers| prepend(&mut handlers.any, handler))
+    }
+
+    /// Adds a middleware for the events of this client: `socket.use` of the official server. It sees an event after the
+    /// observers and before the handlers by name, and takes what they [take](crate::handler).
+    ///
+    /// Middleware runs in the order of registration, that of the [namespace](crate::Namespace::socket_middleware) first. It
+    /// may wait; meanwhile the later events of the socket wait too, so that they keep their order. The first error ends it:
+    /// the handlers by name are not called, [`on_error`](crate::Namespace::on_error) gets
+    /// [`HandlerError::Refused`](crate::HandlerError::Refused), and the client, if it asked for an acknowledgement, gets
+    /// `{"error": message, "data": data}`, see [`EventError`](crate::EventError). (The official server leaves it without an
+    /// answer.) A middleware that panics refuses with `internal error`.
+    ///
+    /// Events without middleware cost less: they are not kept while it decides.
+    pub fn middleware<M: 'static>(&self, middleware: impl EventMiddleware<M>) -> HandlerId {
+        let middleware = erase_event_middleware(middleware);
+        self.register(|handlers| push(&mut handlers.middleware, middleware))
     }
 
     /// Takes away what was registered with this socket. `false` when it is not there any more: it was taken away before,

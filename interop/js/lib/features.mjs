@@ -6,7 +6,6 @@ const NOT_BUILT = new Set([
   "cookie",
   "CORS",
   "Engine.IO 3 and JSONP",
-  "socket middleware",
 ]);
 
 const isOfficial = (process.env.SERVER_UNDER_TEST ?? "").endsWith(".mjs");

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use serde::{Serialize, ser::SerializeSeq};
 use serde_json::{Value, json, value::RawValue};
 use sockeye::{
-    Args, Auth, Broadcast, Config, ConnectError, Data, DisconnectReason, EmitError, EventArgs, EventName, Io,
-    Namespace, Parser, RawArgs, Server, Socket,
+    Args, Auth, Broadcast, Config, ConnectError, Data, DisconnectReason, EmitError, EventArgs, EventError,
+    EventName, HandlerError, Io, Namespace, Parser, RawArgs, Server, Socket,
 };
 use std::{env, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
@@ -101,6 +101,15 @@ fn handle(namespace: &Namespace, observer: &Namespace) {
             "query": handshake.query("test"),
             "address": handshake.remote_addr().map(|address| address.ip()),
         })
+    });
+    namespace.socket_middleware(async |EventName(name): EventName| match &*name {
+        "forbidden" => Err(EventError::new("not allowed")),
+        _ => Ok(()),
+    });
+    namespace.on("forbidden", async |socket: Socket| socket.emit("leaked", ()));
+    namespace.on_error(|socket, error| match error {
+        HandlerError::Refused(error) => _ = socket.emit("refused", error.message()),
+        error => eprintln!("{}: {error}", socket.id()),
     });
     namespace.on("kick", async |socket: Socket| socket.disconnect(false));
     namespace.on("kick-hard", async |socket: Socket| socket.disconnect(true));

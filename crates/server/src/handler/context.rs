@@ -1,14 +1,16 @@
 //! What happened: what handlers' arguments are extracted from.
 
-use serde_json::json;
 use sockeye_socketio::{
-    Args, DecodeError,
-    handler::{ReceivedEvent, Rejection},
+    Args, DecodeError, OwnedArgs,
+    handler::{EventError, ReceivedEvent, Rejection},
 };
 use std::cell::{Cell, RefCell};
 
 use super::report;
 use crate::{Ack, DisconnectReason, HandlerError, Socket};
+
+/// What the client is told whose arguments are of another type than a handler takes.
+pub(super) const INVALID_ARGUMENTS: &str = "invalid arguments";
 
 /// An event of the client.
 #[derive(Debug)]
@@ -85,12 +87,30 @@ impl<'a> EventContext<'a> {
                 self.malformed.set(Some(error));
             }
             error => {
-                if matches!(error, HandlerError::InvalidArguments(_)) {
-                    let _ = self.ack().send(json!({ "error": "invalid arguments" }));
-                }
+                let _ = match &error {
+                    HandlerError::InvalidArguments(_) => self.ack().send(&EventError::new(INVALID_ARGUMENTS)),
+                    HandlerError::Refused(error) => self.ack().send(error),
+                    _ => Ok(()),
+                };
                 report(self.socket, &error);
             }
         }
+    }
+
+    /// The event with memory of its own.
+    pub(crate) fn keep(&self) -> OwnedEvent {
+        OwnedEvent {
+            socket: self.socket.clone(),
+            name: self.name.into(),
+            args: self.args.into(),
+            ack: self.ack(),
+            ack_taken: self.ack_taken.get(),
+        }
+    }
+
+    /// How the arguments break the protocol, where somebody found that while reading them.
+    pub(crate) fn malformed(self) -> Option<DecodeError> {
+        self.malformed.into_inner()
     }
 
     /// All handlers were called: arguments that none of them read are checked now.
@@ -114,6 +134,38 @@ impl ReceivedEvent for EventContext<'_> {
 
     fn mark_read(&self) {
         self.read.set(true);
+    }
+}
+
+/// An event that waits, for middleware or for the events before it.
+pub(crate) struct OwnedEvent {
+    socket: Socket,
+    name: Box<str>,
+    args: OwnedArgs,
+    ack: Ack,
+    ack_taken: bool,
+}
+
+impl OwnedEvent {
+    pub(crate) const fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
+    pub(crate) const fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) const fn ack(&self) -> &Ack {
+        &self.ack
+    }
+
+    /// The event, to be handled.
+    pub(crate) fn context(&self) -> EventContext<'_> {
+        let ack_id = self.ack.0.as_ref().map(|owed| owed.id);
+        let mut context = EventContext::new(&self.socket, &self.name, self.args.args(), ack_id);
+        context.ack = RefCell::new(Some(self.ack.clone()));
+        context.ack_taken = Cell::new(self.ack_taken);
+        context
     }
 }
 

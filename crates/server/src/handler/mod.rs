@@ -21,13 +21,17 @@ mod server_event;
 use sockeye_adapter::BoxFuture;
 use std::{future::Future, marker::PhantomData, sync::Arc};
 
-use crate::{Ack, ConnectError, EmitError, HandlerError, Socket, trace::warn};
+use crate::{
+    Ack, ConnectError, EmitError, HandlerError, Socket,
+    trace::{debug, warn},
+};
 
+pub(crate) use context::OwnedEvent;
 pub use context::{ConnectContext, DisconnectContext, EventContext};
 pub use extract::{Auth, State};
 pub use server_event::{ServerEventContext, ServerEventHandler};
 pub use sockeye_socketio::handler::{
-    Answer, Args, Data, EventName, FromContext, IntoReply, RawArgs, Rejection, Reply,
+    Answer, Args, Data, EventError, EventName, FromContext, IntoReply, RawArgs, Rejection, Reply,
 };
 
 pub(crate) use server_event::{AnyServerEventHandler, erase_server_event};
@@ -60,9 +64,22 @@ pub trait Middleware<M>: Send + Sync + 'static {
     ) -> Result<BoxFuture<'static, Result<(), ConnectError>>, ConnectError>;
 }
 
+/// Decides whether an event reaches its handlers; see the [module](self).
+pub trait EventMiddleware<M>: Send + Sync + 'static {
+    #[doc(hidden)]
+    fn call(
+        &self,
+        context: &EventContext<'_>,
+    ) -> Result<BoxFuture<'static, Result<(), EventError>>, EventError>;
+}
+
 /// Reports what a handler returned as an error, or what kept it from being called.
 pub(crate) fn report(socket: &Socket, error: &HandlerError) {
-    warn!(target: "sockeye::socket", error = %error, "handler failed");
+    match error {
+        // What clients do that they must not is no fault of the application's.
+        HandlerError::Refused(_) => debug!(target: "sockeye::socket", error = %error, "event refused"),
+        _ => warn!(target: "sockeye::socket", error = %error, "handler failed"),
+    }
     socket.namespace().report(socket, error);
 }
 
@@ -143,10 +160,32 @@ macro_rules! handlers {
                 ) -> Result<BoxFuture<'static, Result<(), ConnectError>>, ConnectError> {
                     $(let $arg = $arg::from_context(context).map_err(|rejection| {
                         let error = rejection.into_error();
-                        let invalid = matches!(error, HandlerError::InvalidArguments(_));
                         report(context.socket(), &error);
-                        ConnectError::new(if invalid { "invalid auth" } else { "internal error" })
+                        match error {
+                            HandlerError::InvalidArguments(_) => ConnectError::new("invalid auth"),
+                            HandlerError::Refused(error) => error.into(),
+                            _ => ConnectError::new("internal error"),
+                        }
                     })?;)*
+                    let future = self($($arg),*);
+                    Ok(Box::pin(async move { future.await.map_err(Into::into) }))
+                }
+            }
+
+            #[allow(non_snake_case, unused_variables, reason = "one macro for all counts of arguments")]
+            impl<Function, Fut, Error, $($arg,)*> EventMiddleware<(Fut, $($arg,)*)> for Function
+            where
+                Function: Fn($($arg),*) -> Fut + Send + Sync + 'static,
+                Fut: Future<Output = Result<(), Error>> + Send + 'static,
+                Error: Into<EventError> + Send + 'static,
+                $($arg: for<'a> FromContext<EventContext<'a>> + Send,)*
+            {
+                fn call(
+                    &self,
+                    context: &EventContext<'_>,
+                ) -> Result<BoxFuture<'static, Result<(), EventError>>, EventError> {
+                    $(let $arg = $arg::from_context(context)
+                        .map_err(|rejection| refusal(context, rejection))?;)*
                     let future = self($($arg),*);
                     Ok(Box::pin(async move { future.await.map_err(Into::into) }))
                 }
@@ -165,6 +204,18 @@ handlers! {
     A B C D E F;
     A B C D E F G;
     A B C D E F G H;
+}
+
+/// Why a middleware refuses an event that it cannot be called for.
+fn refusal(context: &EventContext<'_>, rejection: Rejection) -> EventError {
+    match rejection.into_error() {
+        HandlerError::InvalidArguments(_) => EventError::new(context::INVALID_ARGUMENTS),
+        HandlerError::Refused(error) => error,
+        error => {
+            report(context.socket(), &error);
+            EventError::new("internal error")
+        }
+    }
 }
 
 /// Runs a handler that has nobody to answer.
@@ -214,6 +265,11 @@ erased!(
     AnyMiddleware, Middleware, ConnectContext -> Result<BoxFuture<'static, Result<(), ConnectError>>, ConnectError>
 );
 
+erased!(
+    /// A middleware of events, whatever its arguments are.
+    AnyEventMiddleware, EventMiddleware, EventContext -> Result<BoxFuture<'static, Result<(), EventError>>, EventError>
+);
+
 pub(crate) fn erase_event<H: EventHandler<M>, M: 'static>(handler: H) -> Arc<dyn AnyEventHandler> {
     Arc::new(Erased { handler, arguments: PhantomData })
 }
@@ -231,5 +287,11 @@ pub(crate) fn erase_disconnect<H: DisconnectHandler<M>, M: 'static>(
 }
 
 pub(crate) fn erase_middleware<H: Middleware<M>, M: 'static>(handler: H) -> Arc<dyn AnyMiddleware> {
+    Arc::new(Erased { handler, arguments: PhantomData })
+}
+
+pub(crate) fn erase_event_middleware<H: EventMiddleware<M>, M: 'static>(
+    handler: H,
+) -> Arc<dyn AnyEventMiddleware> {
     Arc::new(Erased { handler, arguments: PhantomData })
 }

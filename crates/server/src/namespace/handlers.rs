@@ -16,7 +16,8 @@ use std::{
 use crate::{
     HandlerError, Socket,
     handler::{
-        AnyConnectionHandler, AnyDisconnectHandler, AnyEventHandler, AnyMiddleware, AnyServerEventHandler,
+        AnyConnectionHandler, AnyDisconnectHandler, AnyEventHandler, AnyEventMiddleware, AnyMiddleware,
+        AnyServerEventHandler,
     },
 };
 
@@ -80,9 +81,10 @@ fn take<H: ?Sized>(list: &mut List<H>, id: HandlerId) -> bool {
     list.len() < count
 }
 
-/// Handlers of events: of all, and by name.
+/// Handlers of events: of all, and by name; and the middleware in front of those by name.
 #[derive(Clone, Default)]
 pub(crate) struct EventHandlers {
+    pub(crate) middleware: List<dyn AnyEventMiddleware>,
     pub(crate) any: List<dyn AnyEventHandler>,
     named: HashMap<String, List<dyn AnyEventHandler>>,
 }
@@ -103,7 +105,7 @@ impl EventHandlers {
     }
 
     pub(crate) fn remove(&mut self, id: HandlerId) -> bool {
-        let mut removed = take(&mut self.any, id);
+        let mut removed = take(&mut self.any, id) || take(&mut self.middleware, id);
         self.named.retain(|_, list| {
             removed |= take(list, id);
             !list.is_empty()
@@ -126,6 +128,8 @@ pub(crate) struct Handlers {
     pub(crate) events: EventHandlers,
     pub(crate) server_events: HashMap<String, List<dyn AnyServerEventHandler>>,
     pub(crate) error: Option<Arc<OnError>>,
+    /// Whether a socket handles one event after the other; `None` as the parent says.
+    pub(crate) sequential: Option<bool>,
 }
 
 impl Handlers {
@@ -164,6 +168,15 @@ impl Snapshot {
 
     pub(crate) fn disconnect(&self) -> impl Iterator<Item = &dyn AnyDisconnectHandler> {
         self.each().flat_map(|handlers| &handlers.disconnect).map(|registered| &*registered.handler)
+    }
+
+    pub(crate) fn is_sequential(&self) -> bool {
+        let inherited = self.inherited.as_ref().and_then(|handlers| handlers.sequential);
+        self.own.sequential.or(inherited).unwrap_or(false)
+    }
+
+    pub(crate) fn socket_middleware(&self) -> impl Iterator<Item = &dyn AnyEventMiddleware> {
+        self.each().flat_map(|handlers| &handlers.events.middleware).map(|registered| &*registered.handler)
     }
 
     /// The observers of all events.

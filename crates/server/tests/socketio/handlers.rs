@@ -1,7 +1,7 @@
 //! What handlers take, and what happens when they go wrong.
 
 use serde::Deserialize;
-use sockeye::{Args, Auth, Data, EventName, Io, RawArgs, Socket, State};
+use sockeye::{Args, Auth, Data, EventError, EventName, Io, RawArgs, Reply, Socket, State};
 use std::{
     sync::{
         Arc,
@@ -213,4 +213,30 @@ async fn data_is_kept_with_the_socket() {
     }
     other.send("421[\"whoami\"]").await;
     other.expect(&["431[null]"]).await;
+}
+
+#[tokio::test]
+async fn errors_for_the_client_answer_it_and_others_do_not() {
+    type Failure = Box<dyn std::error::Error + Send + Sync>;
+    let (server, _lines) = usual_server(|_| ()).await;
+    let (log, mut heard) = log();
+    log.errors(&server.io);
+    server.io.on("boxed", async || Err::<(), Failure>(EventError::new("full").with_data(3).into()));
+    server.io.on("plain", async || Err::<(), _>(EventError::new("full")));
+    server.io.on("reply", async || Err::<(), _>(Reply(serde_json::json!({ "code": 7 }))));
+    server.io.on("inside", async || Err::<(), Failure>("inside".into()));
+    let (mut ws, _) = Ws::join(&server).await;
+    ws.send("421[\"inside\"]").await;
+    heard.expect(&["the handler failed: inside"]).await;
+    for (packet, answer) in [
+        ("422[\"boxed\"]", "432[{\"error\":\"full\",\"data\":3}]"),
+        ("423[\"plain\"]", "433[{\"error\":\"full\"}]"),
+        ("424[\"reply\"]", "434[{\"code\":7}]"),
+    ] {
+        ws.send(packet).await;
+        ws.expect(&[answer]).await;
+    }
+    heard.expect(&["event refused: full", "event refused: full"]).await;
+    heard.expect_silence().await;
+    ws.expect_alive().await;
 }

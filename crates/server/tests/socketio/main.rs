@@ -11,6 +11,8 @@ mod events;
 mod handlers;
 mod listeners;
 mod malformed;
+mod middleware;
 mod msgpack;
 mod namespaces;
 mod rooms;
+mod sequential;

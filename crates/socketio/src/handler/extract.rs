@@ -9,7 +9,7 @@ use serde::{
     ser::{Error as _, SerializeSeq},
 };
 
-use super::HandlerError;
+use super::{EventError, HandlerError};
 use crate::{self as socketio, ArgsError, EventArgs, OwnedArgs};
 
 /// A type that handlers can take as an argument, extracted from what happened.
@@ -49,6 +49,12 @@ impl Rejection {
     #[must_use]
     pub const fn missing(what: &'static str) -> Self {
         Self(HandlerError::Missing(what))
+    }
+
+    /// The peer's data is of the right type, and refused all the same; the peer is told.
+    #[must_use]
+    pub const fn refused(error: EventError) -> Self {
+        Self(HandlerError::Refused(error))
     }
 
     /// The reason, to be reported.

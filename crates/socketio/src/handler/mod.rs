@@ -15,6 +15,6 @@ mod error;
 mod extract;
 mod reply;
 
-pub use error::HandlerError;
+pub use error::{EventError, HandlerError};
 pub use extract::{Args, Data, EventName, FromAnswer, FromContext, RawArgs, ReceivedEvent, Rejection};
 pub use reply::{Answer, IntoReply, Reply};

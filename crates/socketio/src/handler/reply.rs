@@ -7,7 +7,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use serde::Serialize;
 
-use super::HandlerError;
+use super::{EventError, HandlerError};
 use crate::{Binary, EncodeError, EventArgs};
 
 /// The duty to answer an event, as those who run handlers keep it.
@@ -26,8 +26,28 @@ pub trait Answer {
 /// - [`Reply`]: any value that serializes, as one argument.
 /// - Strings, numbers, `bool`, [`Value`](serde_json::Value), [`Binary`], `Vec` and `Option` of what serializes: themselves.
 /// - `Result<T, E>`: `Ok` answers with the value, a `()` without arguments. `Err` answers nothing and goes to `on_error`:
-///   what went wrong here is not the peer's business. To tell the peer, return it as a value. That the peer left meanwhile
-///   is not reported.
+///   what went wrong here is not the peer's business. That the peer left meanwhile is not reported.
+/// - `Result<T, Reply<E>>`: either way an answer; for protocols of your own in which failure is a value.
+/// - An [`EventError`] as `E`, or within it as a boxed error, answers `{"error": message, "data": data}`, and goes to
+///   `on_error` as well.
+///
+/// ```
+/// use sockeye_socketio::handler::{EventError, Reply};
+/// # type Failure = Box<dyn std::error::Error + Send + Sync>;
+///
+/// async fn rename(name: String) -> Result<(), Failure> {
+///     let path = std::env::var("NAMES")?; // not the peer's business: no answer
+///     if name.is_empty() {
+///         return Err(EventError::new("empty name").into()); // the answer is {"error":"empty name"}
+///     }
+/// #   let _ = path;
+///     Ok(()) // the answer is without arguments
+/// }
+///
+/// async fn divide(a: i32, b: i32) -> Result<i32, Reply<&'static str>> {
+///     a.checked_div(b).ok_or(Reply("impossible")) // the answer is a number or "impossible"
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be returned by a handler",
     note = "wrap it in `Reply(..)`, or return a `Result` of it; it must implement `serde::Serialize`"
@@ -68,8 +88,30 @@ impl<T: Serialize + 'static, E: Into<Box<dyn Error + Send + Sync>>> IntoReply fo
             // A unit is no argument here either, rather than `null`.
             Ok(_) if TypeId::of::<T>() == TypeId::of::<()>() => send(answer, ()),
             Ok(value) => send(answer, &value),
-            Err(error) => Err(HandlerError::Failed(error.into())),
+            Err(error) => match error.into().downcast::<EventError>() {
+                Ok(error) => {
+                    send(answer, &*error)?;
+                    Err(HandlerError::Refused(*error))
+                }
+                Err(error) => Err(HandlerError::Failed(error)),
+            },
         }
+    }
+}
+
+impl<T: Serialize + 'static, E: Serialize> IntoReply for Result<T, Reply<E>> {
+    fn reply<A: Answer>(self, answer: Option<&A>) -> Result<(), HandlerError> {
+        match self {
+            Ok(_) if TypeId::of::<T>() == TypeId::of::<()>() => send(answer, ()),
+            Ok(value) => send(answer, &value),
+            Err(error) => send(answer, &error.0),
+        }
+    }
+}
+
+impl<E> From<E> for Reply<E> {
+    fn from(error: E) -> Self {
+        Self(error)
     }
 }
 
@@ -144,6 +186,22 @@ mod tests {
         assert!(matches!(error, HandlerError::Failed(error) if alloc::format!("{error}") == "broken"));
         assert_eq!(sent.0.into_inner(), None);
         assert!(().reply::<Sent>(None).is_ok());
+    }
+
+    #[test]
+    fn errors_for_the_peer_answer_it() {
+        let refused = |value: Result<(), Box<dyn Error + Send + Sync>>| {
+            let sent = Sent::default();
+            let error = value.reply(Some(&sent)).unwrap_err();
+            assert!(matches!(error, HandlerError::Refused(error) if error.message() == "full"));
+            sent.0.into_inner().unwrap().0
+        };
+        assert_eq!(refused(Err(EventError::new("full").into())), r#"37[{"error":"full"}]"#);
+        let error = EventError::new("full").with_data(3);
+        assert_eq!(refused(Err(error.into())), r#"37[{"error":"full","data":3}]"#);
+        assert_eq!(sent(Err::<(), _>(Reply(4))).0, "37[4]");
+        assert_eq!(sent(Ok::<_, Reply<u8>>(())).0, "37[]");
+        assert_eq!(sent(Ok::<_, Reply<u8>>("yes")).0, r#"37["yes"]"#);
     }
 
     #[test]

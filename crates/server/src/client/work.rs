@@ -1,0 +1,168 @@
+//! The futures of one client: each polled once in its turn, and beside the others if it is not finished then.
+//!
+//! ```text
+//! start ──► work ──► begin: polled once ──► finished
+//!                          └──► running ──► conclude: what its outcome asks for
+//! ```
+
+use futures_util::{FutureExt, StreamExt};
+use sockeye_adapter::BoxFuture;
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use super::Client;
+use crate::{
+    ConnectError, DisconnectReason, EventError, HandlerError, NamespaceRequest, Socket,
+    handler::OwnedEvent,
+    namespace::NamespaceInner,
+    trace::{debug, warn},
+};
+
+/// What has its turn, in order.
+pub(super) enum Work {
+    Run {
+        socket: Socket,
+        future: BoxFuture<'static, ()>,
+    },
+    /// A future whose outcome matters.
+    Await(BoxFuture<'static, Outcome>),
+    /// The `disconnecting` handlers had their turn: leave the rooms.
+    Remove {
+        socket: Socket,
+        reason: DisconnectReason,
+    },
+}
+
+/// What came of a future.
+pub(super) enum Outcome {
+    Done,
+    /// The matchers of dynamic namespaces: one may have accepted a name that does not exist.
+    Found(NamespaceRequest, Option<Arc<NamespaceInner>>),
+    /// The middleware of a namespace decided whether the socket connects.
+    Judged(Socket, Result<(), ConnectError>),
+    /// The middleware of a socket decided about an event.
+    Passed(OwnedEvent, Result<(), EventError>),
+    /// The handlers of a socket that handles one event after the other are finished.
+    Handled(Socket),
+}
+
+impl Client {
+    /// Calls a handler; its future has its turn after what is queued already.
+    pub(super) fn start(&mut self, socket: &Socket, call: impl FnOnce() -> Option<BoxFuture<'static, ()>>) {
+        if let Some(future) = called(socket, call) {
+            self.work.push_back(Work::Run { socket: socket.clone(), future });
+        }
+    }
+
+    /// Runs futures of a socket one after the other, after what is queued already.
+    pub(super) fn start_in_turn(&mut self, socket: &Socket, futures: Vec<BoxFuture<'static, ()>>) {
+        let socket = socket.clone();
+        self.work.push_back(Work::Await(Box::pin(async move {
+            for future in futures {
+                if let Err(panic) = AssertUnwindSafe(future).catch_unwind().await {
+                    report_panic(&socket, &*panic);
+                }
+            }
+            Outcome::Handled(socket)
+        })));
+    }
+
+    /// Polls what is new once, and what was woken; whether anything happened.
+    pub(crate) fn run(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut any = false;
+        loop {
+            while let Some(work) = self.work.pop_front() {
+                any = true;
+                self.begin(work, cx);
+            }
+            if self.running.is_empty() {
+                return any;
+            }
+            match self.running.poll_next_unpin(cx) {
+                Poll::Ready(Some(outcome)) => {
+                    any = true;
+                    self.conclude(outcome);
+                }
+                Poll::Ready(None) | Poll::Pending => return any,
+            }
+        }
+    }
+
+    fn begin(&mut self, work: Work, cx: &mut Context<'_>) {
+        let mut future: BoxFuture<'static, Outcome> = match work {
+            Work::Run { socket, mut future } => {
+                // The common case, a handler that does not wait, costs no more than this poll.
+                match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+                    Ok(Poll::Ready(())) => return,
+                    Ok(Poll::Pending) => Box::pin(async move {
+                        if let Err(panic) = AssertUnwindSafe(future).catch_unwind().await {
+                            report_panic(&socket, &*panic);
+                        }
+                        Outcome::Done
+                    }),
+                    Err(panic) => return report_panic(&socket, &*panic),
+                }
+            }
+            Work::Await(future) => future,
+            Work::Remove { socket, reason } => return self.remove(&socket, reason),
+        };
+        match future.as_mut().poll(cx) {
+            Poll::Ready(outcome) => self.conclude(outcome),
+            Poll::Pending => self.running.push(future),
+        }
+    }
+
+    fn conclude(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Done => {}
+            Outcome::Found(request, found) => {
+                self.joining.retain(|name| name != request.name());
+                match found {
+                    _ if self.closed => {}
+                    Some(namespace) => self.join(namespace, request.into_auth()),
+                    None => self.refuse(request.name(), &ConnectError::new("Invalid namespace")),
+                }
+            }
+            Outcome::Judged(socket, verdict) => {
+                self.joining.retain(|name| &**name != socket.namespace_name());
+                match verdict {
+                    _ if self.closed => {}
+                    Ok(()) => self.admit(socket),
+                    Err(error) => {
+                        debug!(target: "sockeye::namespace", error = %error, "connection refused by middleware");
+                        self.refuse(socket.namespace_name(), &error);
+                    }
+                }
+            }
+            Outcome::Passed(event, verdict) => self.passed(event, verdict),
+            Outcome::Handled(socket) => self.next_event(&socket),
+        }
+    }
+}
+
+/// Calls a handler, and contains its panic.
+pub(super) fn called(
+    socket: &Socket,
+    call: impl FnOnce() -> Option<BoxFuture<'static, ()>>,
+) -> Option<BoxFuture<'static, ()>> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
+        report_panic(socket, &*panic);
+        None
+    })
+}
+
+/// A panic of user code ends what panicked and nothing else.
+pub(super) fn report_panic(socket: &Socket, panic: &(dyn Any + Send)) {
+    let error = HandlerError::Panicked(panic_message(panic).to_owned());
+    warn!(target: "sockeye::socket", error = %error, "handler failed");
+    socket.namespace().report(socket, &error);
+}
+
+pub(super) fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or_default()
+}
