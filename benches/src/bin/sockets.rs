@@ -7,69 +7,18 @@
 //! sockets serve <server> [--deflate]       one server, until it is killed; the driver starts itself this way
 //! ```
 
-use std::{io, time::Duration};
+use std::io;
 
-use sockeye_benches::sockets::{
-    measure::{Effort, Prepared},
-    process::{LOAD_CORE, pin, raise_open_files},
-    report::{Results, head, overview},
-    scenario::{self, Kind},
-    servers::{self, Implementation},
+use sockeye_benches::{
+    options::{Options, select},
+    sockets::{
+        measure::Prepared,
+        process::prepare_driver,
+        report::{Results, head, overview},
+        scenario::{self, Kind},
+        servers::{self, Implementation},
+    },
 };
-
-struct Options {
-    scenarios: Option<Vec<String>>,
-    servers: Option<Vec<String>>,
-    round_count: usize,
-    effort: Effort,
-}
-
-impl Options {
-    fn parse(mut args: impl Iterator<Item = String>) -> Result<Self, String> {
-        let effort = Effort { time: Duration::from_millis(300), idle_count: 10_000, verbose: false };
-        let mut options = Self { scenarios: None, servers: None, round_count: 5, effort };
-        while let Some(arg) = args.next() {
-            let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
-            match arg.as_str() {
-                "--scenarios" => options.scenarios = Some(split(&value()?)),
-                "--servers" => options.servers = Some(split(&value()?)),
-                "--rounds" => options.round_count = parse(&value()?)?,
-                "--seconds" => {
-                    let seconds = parse(&value()?)?;
-                    options.effort.time = Duration::try_from_secs_f64(seconds).map_err(|e| e.to_string())?;
-                }
-                "--idle-connections" => options.effort.idle_count = parse(&value()?)?,
-                "--quick" => {
-                    options.round_count = 1;
-                    options.effort.time = Duration::from_millis(100);
-                    options.effort.idle_count = 1000;
-                }
-                "--verbose" => options.effort.verbose = true,
-                _ => return Err(format!("unknown argument {arg}")),
-            }
-        }
-        Ok(options)
-    }
-}
-
-fn split(list: &str) -> Vec<String> {
-    list.split(',').map(Into::into).collect()
-}
-
-fn parse<T: std::str::FromStr>(value: &str) -> Result<T, String> {
-    value.parse().map_err(|_| format!("{value} is not a number"))
-}
-
-/// Of `all`, those with a name in `wanted`.
-fn select<T>(
-    all: &'static [T],
-    name: fn(&T) -> &str,
-    wanted: Option<&[String]>,
-) -> Result<Vec<&'static T>, String> {
-    let Some(wanted) = wanted else { return Ok(all.iter().collect()) };
-    let find = |wanted: &String| all.iter().find(|one| name(one) == wanted).ok_or(format!("no {wanted}"));
-    wanted.iter().map(find).collect()
-}
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<_> = std::env::args().skip(1).collect();
@@ -93,13 +42,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn drive(options: &Options) -> io::Result<()> {
-    let open_files = raise_open_files();
-    if open_files < options.effort.idle_count as u64 + 100 {
-        return Err(io::Error::other(format!("only {open_files} open files are allowed: see `ulimit -n`")));
-    }
-    if pin(LOAD_CORE).is_err() {
-        eprintln!("there is no second core: servers and load share one, and rates mean nothing");
-    }
+    prepare_driver(options.effort.idle_count)?;
     let mut servers =
         select(servers::ALL, |s| s.name, options.servers.as_deref()).map_err(io::Error::other)?;
     servers.retain(|server| {
@@ -112,7 +55,8 @@ fn drive(options: &Options) -> io::Result<()> {
     let scenarios =
         select(scenario::ALL, |s| s.name, options.scenarios.as_deref()).map_err(io::Error::other)?;
     let command: Vec<_> = std::env::args().skip(1).collect();
-    println!("{}", head(&servers, format!("sockets {}", command.join(" ")).trim_end()));
+    let described = servers.iter().map(|server| [server.name, server.package, server.how]);
+    println!("{}", head(described, format!("sockets {}", command.join(" ")).trim_end()));
     let mut all = Vec::new();
     for scenario in scenarios {
         let results = run(&Prepared::new(*scenario)?, &servers, options);

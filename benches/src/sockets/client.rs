@@ -15,8 +15,8 @@ use super::replies::{Message, ReplyCounter, Visitor};
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// RFC 6455 §1.3: the key of its example, and what it is accepted with.
-const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
-const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+pub(crate) const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+pub(crate) const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /// How to talk to a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -49,13 +49,13 @@ pub struct Prepared {
 }
 
 /// Connections that are opened and closed together.
-const GROUP_LEN: usize = 32;
+pub(crate) const GROUP_LEN: usize = 32;
 
 /// New connections in one measurement, at most.
-const MAX_CONNECT_COUNT: usize = 8192;
+pub(crate) const MAX_CONNECT_COUNT: usize = 8192;
 
 /// Connections that are used before the memory of further ones is measured.
-const FIRST_COUNT: usize = 16;
+pub(crate) const FIRST_COUNT: usize = 16;
 
 /// Messages whose replies are compared with them, at most.
 const CHECKED_COUNT: usize = 64;

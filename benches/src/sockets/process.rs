@@ -38,6 +38,21 @@ pub fn raise_open_files() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
+/// Makes the calling process the driver of a load with `connection_count` connections at most.
+///
+/// # Errors
+/// When it may not have as many open files.
+pub fn prepare_driver(connection_count: usize) -> io::Result<()> {
+    let open_files = raise_open_files();
+    if open_files < connection_count as u64 + 100 {
+        return Err(io::Error::other(format!("only {open_files} open files are allowed: see `ulimit -n`")));
+    }
+    if pin(LOAD_CORE).is_err() {
+        eprintln!("there is no second core: servers and load share one, and rates mean nothing");
+    }
+    Ok(())
+}
+
 /// Ends the calling process with the one that started it.
 pub fn end_with_parent() {
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));

@@ -18,7 +18,7 @@ pub struct Results {
 }
 
 /// The median of what `field` takes from the samples, and how far the quartiles are from it, relative to it.
-fn median(samples: &[Sample], field: impl Fn(&Sample) -> f64) -> (f64, f64) {
+pub(crate) fn median(samples: &[Sample], field: impl Fn(&Sample) -> f64) -> (f64, f64) {
     let mut values: Vec<_> = samples.iter().map(field).collect();
     values.sort_by(f64::total_cmp);
     let Some(last) = values.len().checked_sub(1) else { return (f64::NAN, f64::NAN) };
@@ -143,9 +143,9 @@ pub fn overview(all: &[Results]) -> String {
     out
 }
 
-/// The machine, the versions and how each server is driven.
+/// The machine, the versions and how each server is driven: its name, its crate or npm package, and that.
 #[must_use]
-pub fn head(servers: &[&Implementation], command: &str) -> String {
+pub fn head<'a>(servers: impl IntoIterator<Item = [&'a str; 3]>, command: &str) -> String {
     let read = |path| std::fs::read_to_string(path).unwrap_or_default();
     let cpuinfo = read("/proc/cpuinfo");
     let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("");
@@ -156,10 +156,9 @@ pub fn head(servers: &[&Implementation], command: &str) -> String {
     let mut out = format!("- Machine: {core_count} cores of {model}, Linux {}", kernel.trim());
     let _ = writeln!(out, ", TCP congestion control {}", congestion.trim());
     let _ = writeln!(out, "- Command: `{command}`\n\n| server | crate | driven by |\n|---|---|---|");
-    for server in servers {
-        let version = version_of(LOCK, server.package).or_else(|| npm_version_of(NPM_LOCK, server.package));
-        let version = version.unwrap_or("");
-        let _ = writeln!(out, "| {} | {} {version} | {} |", server.name, server.package, server.how);
+    for [name, package, how] in servers {
+        let version = version_of(LOCK, package).or_else(|| npm_version_of(NPM_LOCK, package)).unwrap_or("");
+        let _ = writeln!(out, "| {name} | {package} {version} | {how} |");
     }
     out
 }

@@ -270,9 +270,9 @@ impl Implementation {
 }
 
 /// The folder of this package.
-const HERE: &str = env!("CARGO_MANIFEST_DIR");
+pub(crate) const HERE: &str = env!("CARGO_MANIFEST_DIR");
 
-fn node_package() -> PathBuf {
+pub(crate) fn node_package() -> PathBuf {
     Path::new(HERE).join("../interop/package.json")
 }
 
