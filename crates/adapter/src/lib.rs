@@ -15,6 +15,7 @@ struct Readme;
 
 mod acks;
 mod adapter;
+pub mod cluster;
 mod id;
 mod index;
 mod node;
@@ -22,6 +23,8 @@ mod options;
 mod payload;
 mod remote;
 mod session;
+mod tree;
+mod wire;
 
 pub use acks::AckCollector;
 pub use adapter::{Adapter, AdapterError, BoxFuture, LocalAdapter, LocalPart, Resume};

@@ -8,127 +8,21 @@ use serde_json::{Value, json};
 use sockeye::{
     AckError, Args, Binary, BroadcastAckError, Data, Io, Parser, RemoteSocketData, Reply, Room,
     ServerSideEmitError, Socket,
-    adapter::{AckSink, Adapter, AdapterError, BoxFuture, BroadcastOptions, LocalPart, Node, Payload},
+    adapter::{
+        AckSink, Adapter, AdapterError, BoxFuture, BroadcastOptions, LocalAdapter, LocalPart, Node, Payload,
+        cluster::InProcess,
+    },
 };
 use std::{
     future::IntoFuture,
     sync::{Arc, Mutex},
     time::Duration,
 };
-use tokio::sync::mpsc::unbounded_channel;
-
-/// The nodes of all namespaces, each with the number of its server.
-type Nodes = Vec<(usize, Arc<dyn Node>)>;
-
-/// What joins the servers.
-#[derive(Clone, Default)]
-struct Bus {
-    nodes: Arc<Mutex<Nodes>>,
-}
-
-/// Calls the nodes of the other servers at once.
-struct InMemory {
-    bus: Bus,
-    server: usize,
-    namespace: String,
-}
-
-impl Bus {
-    fn adapter(&self, server: usize) -> impl Fn(Arc<dyn Node>) -> InMemory + Send + Sync + 'static {
-        let bus = self.clone();
-        move |node| {
-            let namespace = node.namespace().to_owned();
-            bus.nodes.lock().unwrap().push((server, node));
-            InMemory { bus: bus.clone(), server, namespace }
-        }
-    }
-}
-
-impl InMemory {
-    fn others(&self) -> Vec<Arc<dyn Node>> {
-        let nodes = self.bus.nodes.lock().unwrap();
-        let others = nodes
-            .iter()
-            .filter(|(server, node)| *server != self.server && node.namespace() == self.namespace);
-        others.map(|(_, node)| node.clone()).collect()
-    }
-}
-
-impl Adapter for InMemory {
-    fn broadcast(&self, event: &Payload, options: &BroadcastOptions) -> LocalPart {
-        self.others().iter().for_each(|node| node.broadcast(event, options, None));
-        LocalPart::Server
-    }
-
-    fn broadcast_with_ack(&self, event: &Payload, options: &BroadcastOptions, acks: Arc<dyn AckSink>) {
-        acks.server_count(self.others().len());
-        self.others().iter().for_each(|node| node.broadcast_with_ack(event, options, acks.clone()));
-    }
-
-    fn add_sockets(&self, options: &BroadcastOptions, rooms: &[Room]) -> LocalPart {
-        self.others().iter().for_each(|node| node.add_sockets(options, rooms));
-        LocalPart::Server
-    }
-
-    fn remove_sockets(&self, options: &BroadcastOptions, rooms: &[Room]) -> LocalPart {
-        self.others().iter().for_each(|node| node.remove_sockets(options, rooms));
-        LocalPart::Server
-    }
-
-    fn disconnect_sockets(&self, options: &BroadcastOptions, close: bool) -> LocalPart {
-        self.others().iter().for_each(|node| node.disconnect_sockets(options, close));
-        LocalPart::Server
-    }
-
-    fn fetch_sockets<'a>(
-        &'a self,
-        options: &'a BroadcastOptions,
-    ) -> BoxFuture<'a, Result<Vec<RemoteSocketData>, AdapterError<RemoteSocketData>>> {
-        Box::pin(async {
-            tokio::task::yield_now().await;
-            Ok(self.others().iter().flat_map(|node| node.fetch_sockets(options)).collect())
-        })
-    }
-
-    fn server_side_emit(&self, event: &Payload) {
-        self.others().iter().for_each(|node| node.server_side_emit(event, None));
-    }
-
-    fn server_side_emit_with_ack<'a>(
-        &'a self,
-        event: &'a Payload,
-        timeout: Option<Duration>,
-    ) -> BoxFuture<'a, Result<Vec<Payload>, AdapterError<Payload>>> {
-        let (answer, mut answers) = unbounded_channel();
-        let others = self.others();
-        for node in &others {
-            let answer = answer.clone();
-            node.server_side_emit(event, Some(Box::new(move |payload| drop(answer.send(payload)))));
-        }
-        Box::pin(async move {
-            let mut partial = Vec::new();
-            let asked = async {
-                while partial.len() < others.len() {
-                    partial.extend(answers.recv().await);
-                }
-            };
-            let timeout = timeout.unwrap_or(Duration::from_secs(5));
-            match tokio::time::timeout(timeout, asked).await {
-                Ok(()) => Ok(partial),
-                Err(_) => Err(AdapterError::Timeout { partial }),
-            }
-        })
-    }
-
-    fn server_count(&self) -> BoxFuture<'_, usize> {
-        Box::pin(async { self.others().len() + 1 })
-    }
-}
 
 /// Two servers, each with one client; the sockets' ids.
 async fn two() -> ([TestServer; 2], [(Ws, String); 2]) {
-    let bus = Bus::default();
-    let servers = [0, 1].map(|server| Io::builder().adapter(bus.adapter(server)).build());
+    let cluster = InProcess::new();
+    let servers = [0, 1].map(|_| Io::builder().adapter(cluster.adapter()).build());
     for io in &servers {
         common::usual_handlers(io);
         io.on("tell others", async |socket: Socket| socket.broadcast().emit("told", ()));
@@ -142,17 +36,20 @@ async fn two() -> ([TestServer; 2], [(Ws, String); 2]) {
 async fn broadcast_reaches_the_clients_of_all_servers_once() {
     let ([a, b], [(mut at_a, id_a), (mut at_b, id_b)]) = two().await;
     a.io.emit("all", "é").unwrap();
+    at_a.expect(&["42[\"all\",\"é\"]"]).await;
+    at_b.expect(&["42[\"all\",\"é\"]"]).await;
     b.io.to(id_a.as_str()).emit("a only", ()).unwrap();
+    at_a.expect(&["42[\"a only\"]"]).await;
     a.io.except(id_a.as_str()).emit("b only", ()).unwrap();
+    at_b.expect(&["42[\"b only\"]"]).await;
     b.io.local().emit("local", ()).unwrap();
+    at_b.expect(&["42[\"local\"]"]).await;
     a.io.emit("bytes", (1, Binary(vec![1, 2].into()))).unwrap();
-    at_b.send("42[\"tell others\"]").await;
-    at_a.expect(&["42[\"all\",\"é\"]", "42[\"a only\"]"]).await;
-    at_b.expect(&["42[\"all\",\"é\"]", "42[\"b only\"]", "42[\"local\"]"]).await;
     for ws in [&mut at_a, &mut at_b] {
         ws.expect(&["451-[\"bytes\",1,{\"_placeholder\":true,\"num\":0}]"]).await;
         assert_eq!(ws.next_binary().await, [1, 2]);
     }
+    at_b.send("42[\"tell others\"]").await;
     at_a.expect(&["42[\"told\"]"]).await;
     at_a.expect_alive().await;
     at_b.expect_alive().await;
@@ -174,20 +71,27 @@ async fn namespaces_are_apart_on_the_bus() {
 #[tokio::test]
 async fn sockets_of_all_servers_are_fetched_moved_and_disconnected() {
     let ([a, b], [(mut at_a, id_a), (mut at_b, id_b)]) = two().await;
-    let ids = async |io: &Io, room: &str| {
-        let mut ids: Vec<_> = soon(io.to(room).fetch_sockets()).await.unwrap();
-        ids.sort_by(|left, right| left.id.cmp(&right.id));
-        ids.iter().map(|socket| socket.id.to_string()).collect::<Vec<_>>()
+    // Operations are on their way while the next ones are begun.
+    let expect_ids = async |io: &Io, room: &str, expected: &[&str]| {
+        for _ in 0..200 {
+            let mut ids: Vec<_> = soon(io.to(room).fetch_sockets()).await.unwrap();
+            ids.sort_by(|left, right| left.id.cmp(&right.id));
+            if ids.iter().map(|socket| &*socket.id).eq(expected.iter().copied()) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("not soon in {room}: {expected:?}");
     };
-    let mut both = [id_a.clone(), id_b.clone()];
+    let mut both = [&*id_a, &*id_b];
     both.sort();
     a.io.sockets_join("room");
-    assert_eq!(ids(&b.io, "room").await, both);
+    expect_ids(&b.io, "room", &both).await;
     assert_eq!(soon(a.io.local().fetch_sockets()).await.unwrap().len(), 1);
     b.io.to(id_a.as_str()).sockets_leave("room");
-    assert_eq!(ids(&a.io, "room").await, [&*id_b]);
+    expect_ids(&a.io, "room", &[&id_b]).await;
     a.io.local().sockets_join("local");
-    assert_eq!(ids(&b.io, "local").await, [&*id_a]);
+    expect_ids(&b.io, "local", &[&id_a]).await;
 
     a.io.to("room").disconnect_sockets(false);
     at_b.expect(&["41"]).await;
@@ -196,15 +100,26 @@ async fn sockets_of_all_servers_are_fetched_moved_and_disconnected() {
     at_a.expect(&["41"]).await;
     at_a.expect_end().await;
     at_b.expect_alive().await;
-    assert!(ids(&a.io, "room").await.is_empty());
+    expect_ids(&a.io, "room", &[]).await;
 }
 
 #[tokio::test]
 async fn node_whose_server_is_gone_does_nothing() {
-    let bus = Bus::default();
-    let gone = Io::builder().adapter(bus.adapter(0)).build();
-    drop(gone);
-    let io = Io::builder().adapter(bus.adapter(1)).build();
+    let nodes = Arc::new(Mutex::new(Vec::new()));
+    let kept = nodes.clone();
+    let gone = Io::builder().adapter(move |node| {
+        kept.lock().unwrap().push(node);
+        LocalAdapter
+    });
+    drop(gone.build());
+    let node: Arc<dyn Node> = nodes.lock().unwrap().remove(0);
+    let all = BroadcastOptions::default();
+    node.broadcast(&Payload::event("n", &()).unwrap(), &all, None);
+    node.add_sockets(&all, &["room".into()]);
+    node.disconnect_sockets(&all, true);
+    assert!(node.fetch_sockets(&all).is_empty() && node.rooms().is_empty());
+    assert_eq!(node.namespace(), "/");
+    let io = Io::builder().adapter(InProcess::new().adapter()).build();
     let server = TestServer::start(&io).await;
     common::usual_handlers(&io);
     let (mut ws, _) = Ws::join(&server).await;
@@ -351,9 +266,9 @@ async fn clients_of_all_servers_acknowledge_a_broadcast() {
     remote.emit("hello", "you").unwrap();
     remote.join("room");
     at_b.expect(&["42[\"hello\",\"you\"]"]).await;
-    assert_eq!(b.io.room_len("room"), 1);
+    common::until("it has joined", || b.io.room_len("room") == 1).await;
     remote.leave("room");
-    assert_eq!(b.io.room_len("room"), 0);
+    common::until("it has left", || b.io.room_len("room") == 0).await;
     remote.disconnect(true);
     at_b.expect(&["41"]).await;
     at_b.expect_end().await;
@@ -509,9 +424,9 @@ async fn adapter_that_follows_rooms_is_told_of_every_change_and_of_the_end() {
 async fn servers_with_another_parser_understand_each_other() {
     use sockeye_socketio::{Limits, msgpack};
 
-    let bus = Bus::default();
-    let json = Io::builder().adapter(bus.adapter(0)).build();
-    let binary = Io::builder().adapter(bus.adapter(1)).parser(Parser::MsgPack).build();
+    let cluster = InProcess::new();
+    let json = Io::builder().adapter(cluster.adapter()).build();
+    let binary = Io::builder().adapter(cluster.adapter()).parser(Parser::MsgPack).build();
     let (json, binary) = (TestServer::start(&json).await, TestServer::start(&binary).await);
     let (mut at_json, _) = Ws::join(&json).await;
     let mut at_binary = Ws::open(&binary).await;
