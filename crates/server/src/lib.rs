@@ -46,13 +46,14 @@ mod server_event;
 mod service;
 mod socket;
 mod trace;
+mod typed;
 
 pub use ack::{Ack, AckFuture};
 pub use broadcast::Broadcast;
 pub use broadcast_ack::{BroadcastAckError, BroadcastAckFuture};
 pub use config::Config;
 pub use error::{AckError, ConnectError, EmitError};
-pub use handler::{Args, Auth, Data, EventName, IntoReply, RawArgs, Reply, State};
+pub use handler::{Args, Auth, Data, EventName, IntoReply, RawArgs, Reply, State, Typed};
 pub use handshake::{Handshake, RemoteAddr};
 pub use io::{Builder, Io};
 pub use namespace::{HandlerId, Namespace, NamespaceMatcher, NamespaceRequest};
@@ -66,7 +67,7 @@ pub use sockeye_adapter as adapter;
 pub use sockeye_adapter::{RemoteSocketData, Room, SocketId};
 pub use sockeye_engineio::{CloseReason, Transport, TransportSet};
 pub use sockeye_socketio::{
-    Binary, EventArgs, Parser,
+    Binary, EventArgs, Parser, TypedEvent, events,
     handler::{EventError, FromAnswer, HandlerError},
 };
 pub use sockeye_tokio_websocket::deflate::Config as DeflateConfig;

@@ -37,4 +37,4 @@ pub use incoming::Incoming;
 pub use owned_args::OwnedArgs;
 pub use packet::{Limits, Packet, PacketType, RESERVED_EVENTS, is_reserved_event};
 pub use parser::Parser;
-pub use typed::TypedEvent;
+pub use typed::{ArgsTuple, TypedEvent};

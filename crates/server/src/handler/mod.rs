@@ -9,6 +9,7 @@
 //! | [`Auth<T>`](crate::Auth) | all | what the client sent as `auth` when it connected |
 //! | [`Data<T>`](crate::Data) | events | the first argument |
 //! | [`Args<T>`](crate::Args) | events | all arguments, as a tuple |
+//! | [`Typed<E>`](crate::Typed) | events, last | all arguments of a declared event, see [`Namespace::on_event`](crate::Namespace::on_event) |
 //! | [`RawArgs`] | events | all arguments, as they came |
 //! | [`EventName`] | events | the name |
 //! | [`Ack`] | events | the duty to answer |
@@ -17,6 +18,7 @@
 mod context;
 mod extract;
 mod server_event;
+mod typed;
 
 use sockeye_adapter::BoxFuture;
 use std::{future::Future, marker::PhantomData, sync::Arc};
@@ -31,10 +33,13 @@ pub use context::{ConnectContext, DisconnectContext, EventContext};
 pub use extract::{Auth, State};
 pub use server_event::{ServerEventContext, ServerEventHandler};
 pub use sockeye_socketio::handler::{
-    Answer, Args, Data, EventError, EventName, FromContext, IntoReply, RawArgs, Rejection, Reply,
+    Answer, Args, Data, EventError, EventName, FromContext, IntoReply, RawArgs, Rejection, Reply, Typed,
+    TypedReply,
 };
+pub use typed::TypedHandler;
 
 pub(crate) use server_event::{AnyServerEventHandler, erase_server_event};
+pub(crate) use typed::ByName;
 
 /// A handler of events; see the [module](self).
 pub trait EventHandler<M>: Send + Sync + 'static {

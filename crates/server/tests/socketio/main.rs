@@ -16,3 +16,4 @@ mod msgpack;
 mod namespaces;
 mod rooms;
 mod sequential;
+mod typed;

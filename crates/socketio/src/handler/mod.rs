@@ -14,7 +14,9 @@
 mod error;
 mod extract;
 mod reply;
+mod typed;
 
 pub use error::{EventError, HandlerError};
 pub use extract::{Args, Data, EventName, FromAnswer, FromContext, RawArgs, ReceivedEvent, Rejection};
 pub use reply::{Answer, IntoReply, Reply};
+pub use typed::{Typed, TypedReply};

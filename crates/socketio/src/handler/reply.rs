@@ -66,7 +66,7 @@ pub trait IntoReply {
 #[serde(transparent)]
 pub struct Reply<T>(pub T);
 
-fn send<A: Answer>(answer: Option<&A>, args: impl EventArgs) -> Result<(), HandlerError> {
+pub(super) fn send<A: Answer>(answer: Option<&A>, args: impl EventArgs) -> Result<(), HandlerError> {
     answer.map_or(Ok(()), |answer| answer.answer(args)).map_err(HandlerError::Reply)
 }
 
