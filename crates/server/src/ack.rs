@@ -248,14 +248,19 @@ impl handler::Answer for Ack {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Handshake, engine::Mailbox, namespace::NamespaceInner, outgoing::Wire};
+    use crate::{
+        Handshake,
+        engine::{Dialect, Mailbox},
+        namespace::NamespaceInner,
+        outgoing::Wire,
+    };
     use bytestring::ByteString;
     use http::Request;
     use sockeye_engineio::Transport;
 
     fn connected() -> Socket {
         let namespace = Arc::new(NamespaceInner::new("/", Arc::default(), Wire::default()));
-        let mailbox = Arc::new(Mailbox::new(Transport::WebSocket, 1 << 20));
+        let mailbox = Arc::new(Mailbox::new(Transport::WebSocket, Dialect::default(), 1 << 20));
         let handshake = Arc::new(Handshake::new(Request::new(()).into_parts().0));
         let socket = Socket::new(namespace, mailbox, handshake, ByteString::new());
         socket.set_connected();

@@ -23,6 +23,7 @@ use crate::{
     handler::{ConnectContext, DisconnectContext},
     handshake::Handshake,
     io::IoInner,
+    legacy,
     namespace::NamespaceInner,
     outgoing::Outgoing,
     trace::{debug, warn},
@@ -167,11 +168,23 @@ impl Client {
         }
     }
 
+    /// A client of Socket.IO 2 is in the main namespace without asking.
+    pub(crate) fn open(&mut self) {
+        if self.is_v2() && self.connect_to("/", "{}".into()).is_err() {
+            warn!(target: "sockeye::socket", "a new client is connected already");
+        }
+    }
+
+    fn is_v2(&self) -> bool {
+        self.mailbox.dialect().is_v3()
+    }
+
     fn packet(&mut self, packet: &Incoming<'_>) -> Result<(), Violation> {
         if packet.packet_type == PacketType::Connect {
             return self.connect(packet);
         }
-        let at = self.joined.iter().position(|joined| joined.socket.namespace_name() == packet.namespace);
+        let name = if self.is_v2() { legacy::without_query(packet.namespace) } else { packet.namespace };
+        let at = self.joined.iter().position(|joined| joined.socket.namespace_name() == name);
         let Some(at) = at else { return self.late(packet) };
         let socket = self.joined[at].socket.clone();
         match packet.packet_type {
@@ -209,6 +222,13 @@ impl Client {
     fn connect(&mut self, packet: &Incoming<'_>) -> Result<(), Violation> {
         packet.validate()?;
         let name = packet.namespace;
+        if self.is_v2() {
+            return self.connect_to(legacy::without_query(name), legacy::auth(name));
+        }
+        self.connect_to(name, packet.payload_json().as_ref().into())
+    }
+
+    fn connect_to(&mut self, name: &str, auth: ByteString) -> Result<(), Violation> {
         let joined = self.joined.iter().map(|joined| joined.socket.namespace_name());
         if joined.chain(self.joining.iter().map(|name| &**name)).any(|joined| joined == name) {
             return Err(Violation::State);
@@ -218,9 +238,8 @@ impl Client {
             self.refuse(name, &ConnectError::new("Too many namespaces"));
             return Ok(());
         }
-        let auth = packet.payload_json();
         match self.io.namespace(name) {
-            Some(namespace) => self.join(namespace, auth.as_ref().into()),
+            Some(namespace) => self.join(namespace, auth),
             None if self.io.has_dynamic_namespaces() => {
                 self.find(NamespaceRequest::new(name, &auth, self.handshake.clone()));
             }
@@ -272,7 +291,12 @@ impl Client {
     /// The client is told first, so that no broadcast overtakes the answer.
     fn admit(&mut self, socket: Socket) {
         let name = socket.namespace().name().to_owned();
-        let reply = Outgoing::connect_reply(socket.namespace().wire(), &name, socket.id(), None);
+        let wire = socket.namespace().wire();
+        let reply = if self.is_v2() {
+            Outgoing::v2_connect_reply(wire, &name, socket.id())
+        } else {
+            Outgoing::connect_reply(wire, &name, socket.id(), None)
+        };
         let Ok(reply) = reply else { return };
         self.mailbox.push(&reply, false);
         if !socket.namespace().clone().admit(&socket) {
@@ -296,7 +320,13 @@ impl Client {
     }
 
     fn refuse(&self, name: &str, error: &ConnectError) {
-        if let Ok(packet) = Outgoing::connect_error(self.io.wire(), name, error) {
+        let wire = self.io.wire();
+        let packet = if self.is_v2() {
+            Outgoing::v2_connect_error(wire, name, error)
+        } else {
+            Outgoing::connect_error(wire, name, error)
+        };
+        if let Ok(packet) = packet {
             self.mailbox.push(&packet, false);
         }
     }

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use sockeye_engineio::{SessionConfig, TransportSet};
+use sockeye_engineio::{Revision, SessionConfig, TransportSet};
 use sockeye_socketio::Parser;
 use sockeye_tokio_websocket::deflate;
+
+use crate::{Cookie, HttpCompression, engine::Message};
 
 /// The options of a server, with the defaults of the official one.
 #[derive(Debug, Clone)]
@@ -31,6 +33,21 @@ pub struct Config {
     /// [`threshold`](deflate::Config::threshold) on are compressed, 1024 bytes by default, and a broadcast once for all.
     /// Unless it says otherwise no context is kept, so that an idle connection holds no memory for it.
     pub per_message_deflate: Option<deflate::Config>,
+    /// Whether long answers to polls are compressed for clients that accept gzip or deflate, and how. Default yes, from
+    /// 1024 bytes on. What is sent with `compress(false)` alone is not.
+    pub http_compression: Option<HttpCompression>,
+    /// Whether clients of Engine.IO 3 and so of Socket.IO 2 are let in. Default no: they are refused with code 5. A
+    /// Socket.IO 2 client is in the namespace `/` from the start, and cannot recover its connection.
+    pub allow_eio3: bool,
+    /// Whether clients may poll by JSONP, in which answers are scripts. Default yes, as in the official server; no once
+    /// there is a rule about origins, for pages do not tell theirs with it. A server that knows its users by cookies
+    /// should turn it off if it has no such rule.
+    pub jsonp: bool,
+    /// The cookie that the answer to a polling handshake sets, for load balancers. Default none.
+    pub cookie: Option<Cookie>,
+    /// A message that every client gets first, in front of everything else. Default none. A Socket.IO client takes it for
+    /// a packet of Socket.IO.
+    pub initial_packet: Option<Message>,
     /// The form of the packets, which the clients must know. Default: JSON, as theirs.
     pub parser: Parser,
     /// How long a client may stay connected without joining a namespace. Default 45 s; then the connection closes.
@@ -68,11 +85,12 @@ impl Config {
         self.per_message_deflate.map(|deflate| deflate.threshold)
     }
 
-    pub(crate) fn session(&self) -> SessionConfig {
+    pub(crate) fn session(&self, revision: Revision) -> SessionConfig {
         SessionConfig {
             ping_interval: self.ping_interval,
             ping_timeout: self.ping_timeout,
             upgrade_timeout: self.upgrade_timeout,
+            revision,
             ..SessionConfig::default()
         }
     }
@@ -90,6 +108,11 @@ impl Default for Config {
             upgrade_timeout: session.upgrade_timeout,
             max_payload_len: 1_000_000,
             per_message_deflate: None,
+            http_compression: Some(HttpCompression::default()),
+            allow_eio3: false,
+            jsonp: true,
+            cookie: None,
+            initial_packet: None,
             parser: Parser::default(),
             connect_timeout: Duration::from_secs(45),
             max_attachment_count: 10,

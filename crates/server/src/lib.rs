@@ -31,11 +31,13 @@ mod broadcast;
 mod broadcast_ack;
 mod client;
 mod config;
-mod engine;
+pub mod engine;
 mod error;
 pub mod handler;
 mod handshake;
+mod host;
 mod io;
+mod legacy;
 mod namespace;
 mod node;
 mod outgoing;
@@ -52,6 +54,11 @@ pub use ack::{Ack, AckFuture};
 pub use broadcast::Broadcast;
 pub use broadcast_ack::{BroadcastAckError, BroadcastAckFuture};
 pub use config::Config;
+pub use engine::{
+    compression::HttpCompression,
+    cookie::{Cookie, SameSite},
+    error::{ConnectionError, Refusal},
+};
 pub use error::{AckError, ConnectError, EmitError};
 pub use handler::{Args, Auth, Data, EventName, IntoReply, RawArgs, Reply, State, Typed};
 pub use handshake::{Handshake, RemoteAddr};
@@ -65,9 +72,11 @@ pub use service::{NotFound, ResponseBody, ServiceFuture, SocketIoLayer, SocketIo
 pub use socket::{Emitter, Socket};
 pub use sockeye_adapter as adapter;
 pub use sockeye_adapter::{RemoteSocketData, Room, SocketId};
-pub use sockeye_engineio::{CloseReason, Transport, TransportSet};
+pub use sockeye_engineio::{CloseReason, ErrorCode, RequestError, Revision, Transport, TransportSet};
 pub use sockeye_socketio::{
     Binary, EventArgs, Parser, TypedEvent, events,
     handler::{EventError, FromAnswer, HandlerError},
 };
 pub use sockeye_tokio_websocket::deflate::Config as DeflateConfig;
+/// What [`Builder::cors`] takes, of the crate `tower-http`.
+pub use tower_http::cors;

@@ -13,17 +13,18 @@ use sockeye_tokio_websocket::{Prepared, WebSocket, upgrade::UpgradedStream};
 use std::{collections::VecDeque, task::Waker};
 use tokio::sync::oneshot;
 
+use super::{Dialect, Post, dialect::Payload};
 use crate::{Socket, outgoing::Outgoing};
 
 /// A request to the session's task.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// A GET that waits for packets.
-    Poll(oneshot::Sender<Vec<u8>>),
+    Poll(oneshot::Sender<Payload>),
     /// The GET that waited is gone.
     PollAborted,
     /// The body of a POST; answered when its packets were handled.
-    Post { body: Vec<u8>, done: oneshot::Sender<()> },
+    Post { post: Post, done: oneshot::Sender<()> },
     /// A WebSocket opened with the id of this session.
     Probe(Box<WebSocket<UpgradedStream>>),
     /// The transport broke a rule, such as two requests at a time.
@@ -49,6 +50,7 @@ pub(crate) enum Pushed {
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     inner: Mutex<Inner>,
+    dialect: Dialect,
     max_len: usize,
 }
 
@@ -56,6 +58,8 @@ pub(crate) struct Mailbox {
 struct Inner {
     packets: VecDeque<Prepared>,
     len: usize,
+    /// Whether a packet is among them that lets an answer to a GET be compressed.
+    compress: bool,
     commands: Vec<Command>,
     /// Set while the task sleeps: who changes something takes it and wakes.
     waker: Option<Waker>,
@@ -70,10 +74,11 @@ struct Inner {
 }
 
 impl Mailbox {
-    pub(crate) fn new(transport: Transport, max_len: usize) -> Self {
+    pub(crate) fn new(transport: Transport, dialect: Dialect, max_len: usize) -> Self {
         let inner = Inner {
             packets: VecDeque::new(),
             len: 0,
+            compress: false,
             commands: Vec::new(),
             waker: None,
             transport,
@@ -82,7 +87,12 @@ impl Mailbox {
             posting: None,
             closed: false,
         };
-        Self { inner: Mutex::new(inner), max_len }
+        Self { inner: Mutex::new(inner), dialect, max_len }
+    }
+
+    /// How the client speaks.
+    pub(crate) const fn dialect(&self) -> &Dialect {
+        &self.dialect
     }
 
     /// Queues a packet for the client: text and attachments together, so that no other packet comes between.
@@ -105,6 +115,7 @@ impl Mailbox {
             return Pushed::Closed;
         }
         inner.len += len;
+        inner.compress |= packet.compress;
         inner.packets.push_back(packet.head.clone());
         inner.packets.extend(packet.attachments.iter().cloned());
         Self::wake(inner);
@@ -139,7 +150,7 @@ impl Mailbox {
     }
 
     /// A GET arrives: it waits if none does yet.
-    pub(crate) fn begin_poll(&self, answer: oneshot::Sender<Vec<u8>>) -> bool {
+    pub(crate) fn begin_poll(&self, answer: oneshot::Sender<Payload>) -> bool {
         let mut inner = self.inner.lock();
         if inner.closed {
             return true;
@@ -212,10 +223,18 @@ impl Mailbox {
             inner.len -= len;
             count += 1;
         }
-        if inner.packets.is_empty() && inner.packets.capacity() > 64 {
-            inner.packets = VecDeque::new();
+        if inner.packets.is_empty() {
+            inner.compress = false;
+            if inner.packets.capacity() > 64 {
+                inner.packets = VecDeque::new();
+            }
         }
         count
+    }
+
+    /// For the task: whether an answer to a GET with what is queued may be compressed.
+    pub(crate) fn may_compress(&self) -> bool {
+        self.inner.lock().compress
     }
 
     pub(crate) fn has_packets(&self) -> bool {
