@@ -59,6 +59,12 @@ impl Io {
         Builder::default()
     }
 
+    /// The options.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn config(&self) -> &Config {
+        &self.inner.engine.config
+    }
+
     /// The namespace called `name`, which comes into being if need be. Clients can connect to it from now on.
     ///
     /// If a [dynamic namespace](Self::of_dynamic) accepts the name, by nothing but the name, it is a child of that one, and

@@ -47,6 +47,8 @@ mod serve;
 mod server_event;
 mod service;
 mod socket;
+#[cfg(feature = "test-util")]
+pub mod test;
 mod trace;
 mod typed;
 
