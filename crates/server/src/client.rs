@@ -36,6 +36,8 @@ pub(crate) enum Violation {
     Packet(DecodeError),
     /// A packet for a namespace that was not joined, a second CONNECT, or a packet that only servers send.
     State,
+    /// The name of an event is longer than is allowed.
+    EventName { len: usize },
     /// No namespace was joined in time.
     ConnectTimeout,
 }
@@ -44,7 +46,7 @@ impl Violation {
     /// What the sockets are told when the connection cannot close at once.
     pub(crate) const fn reason(&self) -> DisconnectReason {
         match self {
-            Self::Packet(_) => DisconnectReason::Transport(CloseReason::ForcedClose),
+            Self::Packet(_) | Self::EventName { .. } => DisconnectReason::Transport(CloseReason::ForcedClose),
             Self::State | Self::ConnectTimeout => DisconnectReason::ForcedServerClose,
         }
     }
@@ -55,6 +57,7 @@ impl fmt::Display for Violation {
         match self {
             Self::Packet(error) => write!(f, "invalid packet: {error}"),
             Self::State => f.write_str("packet that is not allowed in this state"),
+            Self::EventName { len } => write!(f, "name of an event with {len} bytes"),
             Self::ConnectTimeout => f.write_str("no namespace joined in time"),
         }
     }
@@ -193,7 +196,11 @@ impl Client {
                     // Disconnected by the server; the client does not know yet.
                     return Ok(packet.validate()?);
                 }
-                self.event(at, &packet.event()?, packet.ack_id)
+                let event = packet.event()?;
+                if event.name.len() > self.io.engine.config.max_event_len {
+                    return Err(Violation::EventName { len: event.name.len() });
+                }
+                self.event(at, &event, packet.ack_id)
             }
             PacketType::Ack | PacketType::BinaryAck => {
                 packet.validate()?;
@@ -255,7 +262,7 @@ impl Client {
         self.work.push_back(Work::Await(Box::pin(async move {
             let finding = AssertUnwindSafe(io.dynamic_namespace(&request)).catch_unwind();
             let found = finding.await.unwrap_or_else(|panic| {
-                warn!(target: "sockeye::namespace", panic = panic_message(&*panic), "matcher failed");
+                warn!(target: "sockeye::namespace", panic = %panic_message(&*panic), "matcher failed");
                 None
             });
             Outcome::Found(request, found)
@@ -288,7 +295,8 @@ impl Client {
         })));
     }
 
-    /// The client is told first, so that no broadcast overtakes the answer.
+    /// The client is told first, so that no broadcast overtakes the answer; and none overtakes what the connection handlers
+    /// send in their first turn.
     fn admit(&mut self, socket: Socket) {
         let name = socket.namespace().name().to_owned();
         let wire = socket.namespace().wire();
@@ -312,11 +320,13 @@ impl Client {
             let futures: Vec<_> =
                 connection.filter_map(|handler| called(&socket, || handler.call(&context))).collect();
             self.hold_events(&socket);
-            return self.start_in_turn(&socket, futures);
+            self.start_in_turn(&socket, futures);
+        } else {
+            for handler in handlers.connection() {
+                self.start(&socket, || handler.call(&context));
+            }
         }
-        for handler in handlers.connection() {
-            self.start(&socket, || handler.call(&context));
-        }
+        self.work.push_back(Work::Greet(socket));
     }
 
     fn refuse(&self, name: &str, error: &ConnectError) {

@@ -73,10 +73,68 @@ pub struct Config {
     pub max_child_namespace_count: usize,
     /// The longest name of a namespace in bytes. Default 4096. Above it the connection closes.
     pub max_namespace_len: usize,
+    /// The most rooms that a socket may be in, besides that of its own id. Default 10,000. At the limit
+    /// [`Socket::join`](crate::Socket::join) does nothing, and a warning is logged.
+    pub max_room_count: usize,
+    /// The longest name of a room in bytes. Default 1024. Sockets do not join a room of a longer name, and a warning is logged.
+    pub max_room_len: usize,
+    /// The longest name of an event that a client may send, in bytes. Default 1024. Above it the connection closes.
+    pub max_event_len: usize,
+    /// How many acknowledgements a socket may owe. Default 10,000. Above it
+    /// [`Socket::emit_with_ack`](crate::Socket::emit_with_ack) fails with
+    /// [`EmitError::TooManyAcks`](crate::EmitError::TooManyAcks): clients need not answer, and without a timeout every question
+    /// waits until they are gone.
+    pub max_ack_count: usize,
     /// How many bytes may wait to be sent to one client. Default 4 MiB. A client for which more would have to wait
     /// is disconnected with `transport error`: it reads too slowly for what it is sent. It has to hold the largest burst
     /// of events that is emitted at once, and a few of the largest single ones.
     pub max_queue_len: usize,
+    /// What happens to an event for which that queue has no room. Default: the client is disconnected. Single sockets can differ:
+    /// [`Socket::set_slow_consumer`](crate::Socket::set_slow_consumer).
+    pub slow_consumer: SlowConsumer,
+}
+
+/// The options that the sockets of a namespace look at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SocketLimits {
+    pub(crate) slow_consumer: SlowConsumer,
+    pub(crate) max_room_count: usize,
+    pub(crate) max_room_len: usize,
+    pub(crate) max_ack_count: usize,
+}
+
+impl SocketLimits {
+    /// Whether a socket that is in so many rooms may join another one.
+    pub(crate) const fn fits(&self, room_count: usize, room: &str) -> bool {
+        room_count < self.max_room_count && room.len() <= self.max_room_len
+    }
+}
+
+impl From<&Config> for SocketLimits {
+    fn from(config: &Config) -> Self {
+        Self {
+            slow_consumer: config.slow_consumer,
+            max_room_count: config.max_room_count,
+            max_room_len: config.max_room_len,
+            max_ack_count: config.max_ack_count,
+        }
+    }
+}
+
+/// What happens to an event for which the queue of its client has no room. A third way is to wait, see
+/// [`WaitingEmitter`](crate::WaitingEmitter).
+///
+/// Whatever it is, a client that does not read holds up nothing but itself, and ends with `ping timeout`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SlowConsumer {
+    /// The client is disconnected with `transport error`; what waits for it is freed.
+    #[default]
+    Disconnect,
+    /// The event is dropped, and [counted](crate::Socket::dropped_count): the client keeps what it has not read yet and misses
+    /// what is new. Who emits to the socket alone gets [`EmitError::QueueFull`](crate::EmitError::QueueFull). Binary events
+    /// are dropped whole.
+    Drop,
 }
 
 impl Config {
@@ -123,7 +181,12 @@ impl Default for Config {
             cleanup_empty_child_namespaces: true,
             max_child_namespace_count: 10_000,
             max_namespace_len: sockeye_socketio::Limits::default().max_namespace_len,
+            max_room_count: 10_000,
+            max_room_len: 1024,
+            max_event_len: 1024,
+            max_ack_count: 10_000,
             max_queue_len: 4 << 20,
+            slow_consumer: SlowConsumer::default(),
         }
     }
 }

@@ -180,7 +180,7 @@ impl IoInner {
     }
 
     fn new_namespace(&self, name: &str) -> NamespaceInner {
-        NamespaceInner::new(name, self.state.clone(), self.wire())
+        NamespaceInner::new(name, self.state.clone(), self.wire(), (&self.engine.config).into())
     }
 
     fn namespace_or_create(&self, name: &str) -> Arc<NamespaceInner> {
@@ -242,7 +242,7 @@ impl IoInner {
     fn introduce(&self, namespace: &Arc<NamespaceInner>, is_new: bool) {
         namespace.attach_adapter(self.make_adapter.as_deref());
         if is_new {
-            debug!(target: "sockeye::namespace", name = namespace.name(), "new namespace");
+            debug!(target: "sockeye::namespace", name = %namespace.name(), "new namespace");
             let handle = self.on_new_namespace.read().clone();
             if let Some(handle) = handle {
                 handle(&Namespace { inner: namespace.clone() });

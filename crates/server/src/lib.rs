@@ -31,8 +31,10 @@ mod broadcast;
 mod broadcast_ack;
 mod client;
 mod config;
+mod emitter;
 pub mod engine;
 mod error;
+mod greeting;
 pub mod handler;
 mod handshake;
 mod host;
@@ -55,7 +57,8 @@ mod typed;
 pub use ack::{Ack, AckFuture};
 pub use broadcast::Broadcast;
 pub use broadcast_ack::{BroadcastAckError, BroadcastAckFuture};
-pub use config::Config;
+pub use config::{Config, SlowConsumer};
+pub use emitter::{EmitFuture, Emitter, WaitingEmitter};
 pub use engine::{
     compression::HttpCompression,
     cookie::{Cookie, SameSite},
@@ -71,7 +74,7 @@ pub use remote::RemoteSocket;
 pub use serve::Server;
 pub use server_event::{ServerSideEmit, ServerSideEmitError};
 pub use service::{NotFound, ResponseBody, ServiceFuture, SocketIoLayer, SocketIoService};
-pub use socket::{Emitter, Socket};
+pub use socket::Socket;
 pub use sockeye_adapter as adapter;
 pub use sockeye_adapter::{RemoteSocketData, Room, SocketId};
 pub use sockeye_engineio::{CloseReason, ErrorCode, RequestError, Revision, Transport, TransportSet};

@@ -7,14 +7,17 @@
 //! ```
 //! One lock guards it, held for a push or a take and never while anything else runs.
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use sockeye_engineio::{CloseReason, Transport};
 use sockeye_tokio_websocket::{Prepared, WebSocket, upgrade::UpgradedStream};
-use std::{collections::VecDeque, task::Waker};
+use std::{
+    collections::VecDeque,
+    task::{Context, Poll, Waker},
+};
 use tokio::sync::oneshot;
 
 use super::{Dialect, Post, dialect::Payload};
-use crate::{Socket, outgoing::Outgoing};
+use crate::{SlowConsumer, Socket, outgoing::Outgoing};
 
 /// A request to the session's task.
 #[derive(Debug)]
@@ -43,6 +46,8 @@ pub(crate) enum Pushed {
     Queued,
     /// It was volatile, and the transport was busy.
     Dropped,
+    /// There is no room for it.
+    Full,
     /// The session is over, or ends now because its client reads too slowly.
     Closed,
 }
@@ -61,6 +66,8 @@ struct Inner {
     /// Whether a packet is among them that lets an answer to a GET be compressed.
     compress: bool,
     commands: Vec<Command>,
+    /// Emitters that wait for room.
+    room: Vec<Waker>,
     /// Set while the task sleeps: who changes something takes it and wakes.
     waker: Option<Waker>,
     transport: Transport,
@@ -73,6 +80,20 @@ struct Inner {
     closed: bool,
 }
 
+impl Inner {
+    /// One packet is always taken, however long, or it could never be sent.
+    fn has_room(&self, len: usize, max_len: usize) -> bool {
+        self.packets.is_empty() || self.len + len <= max_len
+    }
+
+    fn add(&mut self, packet: &Outgoing) {
+        self.len += packet.len();
+        self.compress |= packet.compress;
+        self.packets.push_back(packet.head.clone());
+        self.packets.extend(packet.attachments.iter().cloned());
+    }
+}
+
 impl Mailbox {
     pub(crate) fn new(transport: Transport, dialect: Dialect, max_len: usize) -> Self {
         let inner = Inner {
@@ -80,6 +101,7 @@ impl Mailbox {
             len: 0,
             compress: false,
             commands: Vec::new(),
+            room: Vec::new(),
             waker: None,
             transport,
             writable: false,
@@ -95,8 +117,17 @@ impl Mailbox {
         &self.dialect
     }
 
-    /// Queues a packet for the client: text and attachments together, so that no other packet comes between.
+    pub(crate) const fn max_len(&self) -> usize {
+        self.max_len
+    }
+
+    /// Queues a packet for the client, which is disconnected where there is no room for it.
     pub(crate) fn push(&self, packet: &Outgoing, volatile: bool) -> Pushed {
+        self.push_or(packet, volatile, SlowConsumer::Disconnect)
+    }
+
+    /// Queues a packet for the client: text and attachments together, so that no other packet comes between.
+    pub(crate) fn push_or(&self, packet: &Outgoing, volatile: bool, when_full: SlowConsumer) -> Pushed {
         let mut inner = self.inner.lock();
         if inner.closed {
             return Pushed::Closed;
@@ -104,22 +135,54 @@ impl Mailbox {
         if volatile && !(inner.writable && inner.packets.is_empty()) {
             return Pushed::Dropped;
         }
-        let len = packet.len();
-        // One packet is always taken, however long, or it could never be sent.
-        if !inner.packets.is_empty() && inner.len + len > self.max_len {
-            inner.commands.push(Command::Fail(CloseReason::TransportError));
-            inner.packets.clear();
-            inner.len = 0;
-            inner.closed = true;
+        if inner.has_room(packet.len(), self.max_len) {
+            inner.add(packet);
             Self::wake(inner);
-            return Pushed::Closed;
+            return Pushed::Queued;
         }
-        inner.len += len;
-        inner.compress |= packet.compress;
-        inner.packets.push_back(packet.head.clone());
-        inner.packets.extend(packet.attachments.iter().cloned());
+        match when_full {
+            SlowConsumer::Disconnect => {
+                Self::fail(inner);
+                Pushed::Closed
+            }
+            SlowConsumer::Drop => Pushed::Full,
+        }
+    }
+
+    /// Queues a packet when there is room for it.
+    pub(crate) fn poll_push(&self, packet: &Outgoing, cx: &mut Context<'_>) -> Poll<Pushed> {
+        let mut inner = self.inner.lock();
+        if inner.closed {
+            return Poll::Ready(Pushed::Closed);
+        }
+        if inner.has_room(packet.len(), self.max_len) {
+            inner.add(packet);
+            Self::wake(inner);
+            return Poll::Ready(Pushed::Queued);
+        }
+        if !inner.room.iter().any(|waker| waker.will_wake(cx.waker())) {
+            inner.room.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// The client reads too slowly for what it is sent: it is disconnected.
+    pub(crate) fn overflow(&self) {
+        let inner = self.inner.lock();
+        if !inner.closed {
+            Self::fail(inner);
+        }
+    }
+
+    fn fail(mut inner: MutexGuard<'_, Inner>) {
+        inner.commands.push(Command::Fail(CloseReason::TransportError));
+        inner.len = 0;
+        inner.closed = true;
+        let packets = std::mem::take(&mut inner.packets);
+        let room = std::mem::take(&mut inner.room);
         Self::wake(inner);
-        Pushed::Queued
+        drop(packets);
+        room.into_iter().for_each(Waker::wake);
     }
 
     /// Queues an Engine.IO packet, whatever waits already.
@@ -141,7 +204,7 @@ impl Mailbox {
         Self::wake(inner);
     }
 
-    fn wake(mut inner: parking_lot::MutexGuard<'_, Inner>) {
+    fn wake(mut inner: MutexGuard<'_, Inner>) {
         let waker = inner.waker.take();
         drop(inner);
         if let Some(waker) = waker {
@@ -229,6 +292,12 @@ impl Mailbox {
                 inner.packets = VecDeque::new();
             }
         }
+        // Not for every byte: who waits is to find room for more than one packet.
+        if !inner.room.is_empty() && inner.len <= self.max_len / 2 {
+            let room = std::mem::take(&mut inner.room);
+            drop(inner);
+            room.into_iter().for_each(Waker::wake);
+        }
         count
     }
 
@@ -256,14 +325,19 @@ impl Mailbox {
 
     /// The session is over: nothing more is taken, and requests that wait learn it.
     pub(crate) fn close(&self) {
-        let (packets, commands) = {
+        let (packets, commands, room) = {
             let mut inner = self.inner.lock();
             inner.closed = true;
             inner.len = 0;
             inner.waker = None;
             inner.posting = None;
-            (std::mem::take(&mut inner.packets), std::mem::take(&mut inner.commands))
+            (
+                std::mem::take(&mut inner.packets),
+                std::mem::take(&mut inner.commands),
+                std::mem::take(&mut inner.room),
+            )
         };
         drop((packets, commands));
+        room.into_iter().for_each(Waker::wake);
     }
 }
