@@ -154,6 +154,20 @@ impl Outbound {
         self.codec.send_data(kind, payload, self.output.tail())
     }
 
+    pub(crate) fn queue_uncompressed(&mut self, message: &Message) -> Result<(), SendError> {
+        match message {
+            Message::Text(text) => {
+                self.note_message();
+                self.codec.send_uncompressed(MessageKind::Text, text.as_bytes(), self.output.tail())
+            }
+            Message::Binary(payload) => {
+                self.note_message();
+                self.codec.send_uncompressed(MessageKind::Binary, payload, self.output.tail())
+            }
+            other => self.codec.send(other, self.output.tail()),
+        }
+    }
+
     pub(crate) fn queue_prepared(&mut self, message: &Prepared) -> Result<(), SendError> {
         let frame = self.codec.send_prepared(message)?;
         self.note_message();

@@ -378,6 +378,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         Ok(self.outbound.queue(message.into())?)
     }
 
+    /// [`queue`](Self::queue) without compression, even where it was negotiated: for what does not shrink, or holds secrets
+    /// next to what others may choose.
+    ///
+    /// # Errors
+    /// [`Error::Send`].
+    pub fn queue_uncompressed(&mut self, message: impl Into<Message>) -> Result<(), Error> {
+        Ok(self.outbound.queue_uncompressed(&message.into())?)
+    }
+
     /// Queues a message that was framed before, as a server may send it to many.
     ///
     /// # Errors

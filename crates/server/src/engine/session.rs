@@ -1,7 +1,7 @@
 //! The task of one session: it reads, writes, keeps the heartbeat and runs the handlers, from handshake to close.
 //!
 //! ```text
-//!  commands ─┐                       ┌─► Application (Socket.IO) ─► handlers
+//!  commands ─┐                       ┌─► Client (Socket.IO) ─► handlers
 //!  packets  ─┼─► SessionTask::poll ──┼─► transport: GET's answer, or one vectored write
 //!  socket   ─┤                       └─► timer
 //!  timer    ─┘
@@ -9,9 +9,10 @@
 //! Every round does what can be done without waiting; the task sleeps when a whole round found nothing.
 
 use sockeye_engineio::{
-    CloseReason, Message, PacketType, ProbeProgress, Session, SessionEvent, Sid, Transmit, Transport,
+    CloseReason, Message, Packet, PacketType, PayloadDecoder, PayloadEncoder, PayloadLimits, ProbeProgress,
+    Session, SessionEvent, Sid, Transmit, Transport,
 };
-use sockeye_tokio_websocket::{CloseCode, CloseFrame, Event};
+use sockeye_tokio_websocket::{CloseCode, CloseFrame, Event, MessageKind};
 use std::{
     future::Future,
     pin::Pin,
@@ -22,11 +23,15 @@ use std::{
 use tokio::time::{Sleep, sleep_until};
 
 use super::{
-    Application, Command, Mailbox, Post, Shared,
+    Command, Engine, Mailbox,
     carrier::{Carrier, Socket, poll_leave, reason_of, receive_event},
-    dialect::Payload,
 };
-use crate::{outgoing::control, reason::DisconnectReason, trace::debug};
+use crate::{
+    client::{Client, Violation},
+    outgoing::control,
+    reason::DisconnectReason,
+    trace::debug,
+};
 
 /// How many packets one answer to a GET carries: the Python client takes no more.
 const POLL_PACKET_COUNT: usize = 16;
@@ -39,12 +44,12 @@ const ROUND_COUNT: usize = 16;
 const MESSAGE_COUNT: usize = 128;
 
 /// The task of one session.
-pub(crate) struct SessionTask<A: Application> {
-    engine: Arc<Shared>,
+pub(crate) struct SessionTask {
+    engine: Arc<Engine>,
     mailbox: Arc<Mailbox>,
     sid: Sid,
     session: Session,
-    app: A,
+    client: Client,
     transport: Carrier,
     /// The WebSocket that is probed for the upgrade.
     probe: Option<Box<Socket>>,
@@ -53,39 +58,27 @@ pub(crate) struct SessionTask<A: Application> {
     ended: bool,
 }
 
-impl<A: Application> SessionTask<A> {
-    /// The session is registered already; that ends when the task does.
+impl SessionTask {
+    /// The session is registered; it ends when the task does.
     pub(crate) fn new(
-        engine: Arc<Shared>,
+        engine: Arc<Engine>,
         mailbox: Arc<Mailbox>,
         sid: Sid,
-        app: A,
+        client: Client,
         websocket: Option<Box<Socket>>,
     ) -> Self {
         let now = engine.now();
         let transport = if websocket.is_some() { Transport::WebSocket } else { Transport::Polling };
-        let session = Session::new(&engine.config.session(mailbox.dialect().revision()), transport, now);
-        let timer_at = session.poll_timeout().unwrap_or(now);
+        let session = Session::new(&engine.config.session(), transport, now);
+        let timer_at = now + engine.config.ping_interval;
         let timer = Box::pin(sleep_until(engine.instant(timer_at)));
+        engine.registry.insert(sid, mailbox.clone());
         debug!(target: "sockeye::engine", transport = %transport, "session opened");
         let transport = match websocket {
             Some(websocket) => Carrier::WebSocket(websocket),
             None => Carrier::Polling(None),
         };
-        let mut task = Self {
-            engine,
-            mailbox,
-            sid,
-            session,
-            app,
-            transport,
-            probe: None,
-            timer,
-            timer_at,
-            ended: false,
-        };
-        task.app.open();
-        task
+        Self { engine, mailbox, sid, session, client, transport, probe: None, timer, timer_at, ended: false }
     }
 
     fn run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -98,8 +91,8 @@ impl<A: Application> SessionTask<A> {
             let mut progress = self.run_commands(now, cx);
             progress |= self.receive(now, cx);
             progress |= self.receive_probe(now, cx);
-            progress |= self.app.run(cx);
-            if let Err(violation) = self.app.check_deadlines(now) {
+            progress |= self.client.run(cx);
+            if let Err(violation) = self.client.check_deadlines(now) {
                 self.close_for(violation, now);
             }
             progress |= self.run_timer(now, cx);
@@ -141,7 +134,7 @@ impl<A: Application> SessionTask<A> {
                     // The upgrade was quicker: like the official server, tell it that polling is over.
                     Carrier::WebSocket(_) | Carrier::Leaving(_) => {
                         self.mailbox.end_poll();
-                        let _ = answer.send(self.mailbox.dialect().control(PacketType::Close));
+                        let _ = answer.send(vec![PacketType::Close.digit()]);
                     }
                 },
                 Command::PollAborted => {
@@ -153,9 +146,9 @@ impl<A: Application> SessionTask<A> {
                         self.session.handle_transport_closed(CloseReason::TransportError, now);
                     }
                 }
-                Command::Post { post, done } => {
+                Command::Post { body, done } => {
                     if matches!(self.transport, Carrier::Polling(_)) {
-                        self.receive_post(&post, now, cx);
+                        self.receive_payload(&body, now, cx);
                     }
                     let _ = done.send(());
                 }
@@ -169,14 +162,14 @@ impl<A: Application> SessionTask<A> {
                 }
                 Command::Fail(reason) => self.session.handle_transport_closed(reason, now),
                 Command::Leave(socket) => {
-                    self.app.leave(&socket, DisconnectReason::ServerNamespaceDisconnect);
+                    self.client.leave(&socket, DisconnectReason::ServerNamespaceDisconnect);
                 }
                 Command::Close => {
-                    self.app.disconnect_all();
+                    self.client.disconnect_all();
                     self.close_session(now);
                 }
                 Command::ShutDown => {
-                    self.app.close(DisconnectReason::Transport(CloseReason::ServerShuttingDown));
+                    self.client.close(DisconnectReason::Transport(CloseReason::ServerShuttingDown));
                     self.close_session(now);
                 }
             }
@@ -185,9 +178,9 @@ impl<A: Application> SessionTask<A> {
     }
 
     /// Handles the packets of a POST. A broken one ends the session; those before it count.
-    fn receive_post(&mut self, post: &Post, now: Duration, cx: &mut Context<'_>) {
-        let mailbox = self.mailbox.clone();
-        let packets = match mailbox.dialect().decode_post(post) {
+    fn receive_payload(&mut self, body: &[u8], now: Duration, cx: &mut Context<'_>) {
+        let limits = PayloadLimits { allow_empty_binary: true, ..PayloadLimits::default() };
+        let packets = match PayloadDecoder::from_bytes(body, limits) {
             Ok(packets) => packets,
             Err(error) => return self.session.handle_transport_closed(error.close_reason(), now),
         };
@@ -199,33 +192,32 @@ impl<A: Application> SessionTask<A> {
             let handled = match message {
                 Err(_) => return,
                 Ok(None) => Ok(()),
-                Ok(Some(Message::Text(text))) => self.app.text(text, now),
-                Ok(Some(Message::Binary(bytes))) => self.app.binary(bytes.into_owned().into()),
+                Ok(Some(Message::Text(text))) => self.client.text(text, now),
+                Ok(Some(Message::Binary(bytes))) => self.client.binary(bytes.into_owned().into()),
             };
             if let Err(violation) = handled {
                 return self.close_for(violation, now);
             }
             // What a packet leads to comes before the next one, as on a WebSocket.
-            self.app.run(cx);
+            self.client.run(cx);
         }
     }
 
     /// Handles what the WebSocket brings.
     fn receive(&mut self, now: Duration, cx: &mut Context<'_>) -> bool {
-        let Self { transport: Carrier::WebSocket(websocket), session, app, mailbox, .. } = self else {
+        let Self { transport: Carrier::WebSocket(websocket), session, client, .. } = self else {
             return false;
         };
-        let dialect = mailbox.dialect();
         for count in 0..MESSAGE_COUNT {
             if session.is_closed() {
                 return true;
             }
-            let handled = websocket
-                .poll_receive_with(cx, |event| Some(receive_event(session, app, dialect, event, now)));
+            let handled =
+                websocket.poll_receive_with(cx, |event| Some(receive_event(session, client, event, now)));
             match handled {
                 Poll::Pending => return count > 0,
                 Poll::Ready(Some(Ok(Ok(())))) => {
-                    app.run(cx);
+                    client.run(cx);
                 }
                 Poll::Ready(Some(Ok(Err(violation)))) => {
                     self.close_for(violation, now);
@@ -249,9 +241,9 @@ impl<A: Application> SessionTask<A> {
     fn receive_probe(&mut self, now: Duration, cx: &mut Context<'_>) -> bool {
         let mut any = false;
         while let Some(websocket) = &mut self.probe {
-            let (session, dialect) = (&mut self.session, self.mailbox.dialect());
+            let session = &mut self.session;
             let progress = websocket.poll_receive_with(cx, |event| match event {
-                Event::Text(text) => Some(match dialect.decode_text(text) {
+                Event::Text(text) => Some(match Packet::decode_text(text) {
                     Ok(packet) => session.receive_probe(packet, now),
                     Err(_) => ProbeProgress::Refused,
                 }),
@@ -282,7 +274,7 @@ impl<A: Application> SessionTask<A> {
     }
 
     fn run_timer(&mut self, now: Duration, cx: &mut Context<'_>) -> bool {
-        let deadlines = [self.session.poll_timeout(), self.app.deadline()];
+        let deadlines = [self.session.poll_timeout(), self.client.deadline()];
         let Some(at) = deadlines.into_iter().flatten().min() else { return false };
         if at <= now {
             self.session.handle_timeout(now);
@@ -310,8 +302,8 @@ impl<A: Application> SessionTask<A> {
                         self.end_probe();
                     }
                 }
-                Transmit::Noop => self.answer_poll(self.mailbox.dialect().control(PacketType::Noop)),
-                Transmit::Close => self.answer_poll(self.mailbox.dialect().control(PacketType::Close)),
+                Transmit::Noop => self.answer_poll(vec![PacketType::Noop.digit()]),
+                Transmit::Close => self.answer_poll(vec![PacketType::Close.digit()]),
             }
         }
         while let Some(event) = self.session.poll_event() {
@@ -320,7 +312,7 @@ impl<A: Application> SessionTask<A> {
                 SessionEvent::Upgraded => self.upgrade(),
                 SessionEvent::ProbeTimedOut => self.end_probe(),
                 SessionEvent::Closed(reason) => {
-                    self.app.close(DisconnectReason::Transport(reason));
+                    self.client.close(DisconnectReason::Transport(reason));
                     debug!(target: "sockeye::engine", reason = %reason, "session closed");
                 }
             }
@@ -331,7 +323,7 @@ impl<A: Application> SessionTask<A> {
     fn upgrade(&mut self) {
         let Some(websocket) = self.probe.take() else { return };
         // As the official server does: the client has paused polling, and nothing is lost with this answer.
-        self.answer_poll(self.mailbox.dialect().control(PacketType::Close));
+        self.answer_poll(vec![PacketType::Close.digit()]);
         self.mailbox.set_transport(Transport::WebSocket);
         self.transport = Carrier::WebSocket(websocket);
         debug!(target: "sockeye::engine", "session upgraded to WebSocket");
@@ -347,12 +339,11 @@ impl<A: Application> SessionTask<A> {
                 false
             }
             Carrier::Polling(Some(_)) => {
-                let payload = self.next_payload();
-                self.answer_poll(payload);
+                let body = self.poll_body();
+                self.answer_poll(body);
                 true
             }
             Carrier::WebSocket(websocket) => {
-                let dialect = self.mailbox.dialect();
                 let mut any = false;
                 loop {
                     let mut failed = false;
@@ -360,7 +351,7 @@ impl<A: Application> SessionTask<A> {
                         if failed || websocket.queued_len() >= WEBSOCKET_BACKLOG_LEN {
                             return false;
                         }
-                        failed = dialect.queue(websocket, packet).is_err();
+                        failed = websocket.queue_prepared(packet).is_err();
                         true
                     });
                     any |= count > 0;
@@ -382,31 +373,39 @@ impl<A: Application> SessionTask<A> {
     }
 
     /// The next packets of the queue as an answer to a GET.
-    fn next_payload(&self) -> Payload {
-        let compress = self.mailbox.may_compress();
-        let payload = self.mailbox.dialect().payload(POLL_PACKET_COUNT, |push| {
-            self.mailbox.take_packets(push);
+    fn poll_body(&self) -> Vec<u8> {
+        let mut body = Vec::new();
+        let mut encoder = PayloadEncoder::new(&mut body);
+        self.mailbox.take_packets(|packet| {
+            if encoder.packet_count() == POLL_PACKET_COUNT {
+                return false;
+            }
+            match packet.kind() {
+                MessageKind::Text => encoder.push_encoded(packet.payload()),
+                MessageKind::Binary => encoder.push_binary(packet.payload()),
+            }
+            true
         });
-        Payload { compress, ..payload }
+        body
     }
 
-    fn answer_poll(&mut self, payload: Payload) {
+    fn answer_poll(&mut self, body: Vec<u8>) {
         if let Carrier::Polling(get) = &mut self.transport
             && let Some(answer) = get.take()
         {
             self.mailbox.end_poll();
             self.session.set_poll_pending(false);
-            let _ = answer.send(payload);
+            let _ = answer.send(body);
         }
     }
 
-    /// The client broke the application's rules: whoever is connected is told, and the connection closes.
-    fn close_for(&mut self, violation: A::Violation, now: Duration) {
+    /// The client broke Socket.IO's rules: its sockets disconnect, and the connection closes.
+    fn close_for(&mut self, violation: Violation, now: Duration) {
         debug!(target: "sockeye::socket", violation = %violation, "closing the connection");
         self.close_session(now);
         if !self.session.is_closed() {
             // On polling the end has to wait for a GET; the sockets do not.
-            self.app.close(A::reason(&violation));
+            self.client.close(violation.reason());
         }
     }
 
@@ -414,8 +413,8 @@ impl<A: Application> SessionTask<A> {
     /// that get both at once see the close before the packets.
     fn close_session(&mut self, now: Duration) {
         if matches!(self.transport, Carrier::Polling(Some(_))) && self.mailbox.has_packets() {
-            let payload = self.next_payload();
-            self.answer_poll(payload);
+            let body = self.poll_body();
+            self.answer_poll(body);
         }
         self.session.close(now);
     }
@@ -430,8 +429,7 @@ impl<A: Application> SessionTask<A> {
         };
         if let Carrier::WebSocket(websocket) = &mut self.transport {
             // All of it, which the queue bounded: what was sent before the close is to arrive.
-            let dialect = self.mailbox.dialect();
-            self.mailbox.take_packets(|packet| dialect.queue(websocket, packet).is_ok());
+            self.mailbox.take_packets(|packet| websocket.queue_prepared(packet).is_ok());
         }
         self.end(cx);
         let carrier = std::mem::replace(&mut self.transport, Carrier::Polling(None));
@@ -454,12 +452,12 @@ impl<A: Application> SessionTask<A> {
             self.ended = true;
             self.engine.registry.remove(&self.sid);
             self.mailbox.close();
-            self.app.finish(cx);
+            self.client.finish(cx);
         }
     }
 }
 
-impl<A: Application> Future for SessionTask<A> {
+impl Future for SessionTask {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -467,13 +465,13 @@ impl<A: Application> Future for SessionTask<A> {
     }
 }
 
-impl<A: Application> Drop for SessionTask<A> {
+impl Drop for SessionTask {
     /// When the runtime shuts down, or a fault of ours ends the task early, nothing of the session stays behind.
     fn drop(&mut self) {
         if !self.ended {
             self.engine.registry.remove(&self.sid);
             self.mailbox.close();
-            self.app.abandon();
+            self.client.abandon();
         }
     }
 }

@@ -161,12 +161,7 @@ impl Connector {
     /// [`Error::Handshake`] for the server's answer, a redirection among them; [`Error::HandshakeTimeout`] when all
     /// this takes too long.
     pub async fn connect(&self, url: &str) -> Result<(WebSocket<ClientStream>, Response), Error> {
-        let target = Target::parse(url)?;
-        if target.tls && cfg!(not(feature = "tls")) {
-            return Err(Error::Url(
-                "wss:// needs the feature `tls`, or a TLS stream passed to Connector::handshake",
-            ));
-        }
+        let target = self.target(url)?;
         let request = self.request(&target)?;
         self.bounded(async {
             let (stream, received) = self.open_transport(&target).await?;
@@ -187,6 +182,31 @@ impl Connector {
     ) -> Result<(WebSocket<S>, Response), Error> {
         let request = self.request(&Target::parse(url)?)?;
         self.bounded(self.shake_hands(stream, BytesMut::new(), &request)).await
+    }
+
+    /// Opens the transport to the host of a `ws://`, `http://` or (feature `tls`) `wss://`, `https://` URL: through the proxy
+    /// and with TLS, as [`connect`](Self::connect) does, but without an opening handshake. For what else is to be said to
+    /// the same server, such as HTTP requests.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect), but for what concerns the opening handshake and its header fields.
+    pub async fn connect_transport(&self, url: &str) -> Result<ClientStream, Error> {
+        let target = self.target(url)?;
+        self.bounded(async {
+            let (stream, received) = self.open_transport(&target).await?;
+            Ok(stream.with_read_ahead(received))
+        })
+        .await
+    }
+
+    fn target(&self, url: &str) -> Result<Target, Error> {
+        let target = Target::parse(url)?;
+        if target.tls && cfg!(not(feature = "tls")) {
+            return Err(Error::Url(
+                "wss:// needs the feature `tls`, or a TLS stream passed to Connector::handshake",
+            ));
+        }
+        Ok(target)
     }
 
     async fn bounded<T>(&self, connecting: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {

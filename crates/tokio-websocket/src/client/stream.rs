@@ -22,7 +22,6 @@ pub struct ClientStream(Inner);
 
 enum Inner {
     Tcp(TcpStream),
-    #[cfg(feature = "tls")]
     ReadAhead(Box<ReadAhead>),
     /// On top of TCP, or of the TLS connection to a proxy.
     #[cfg(feature = "tls")]
@@ -30,7 +29,6 @@ enum Inner {
 }
 
 /// A stream from which more was read than its reader wanted.
-#[cfg(feature = "tls")]
 struct ReadAhead {
     bytes: bytes::BytesMut,
     stream: ClientStream,
@@ -43,7 +41,6 @@ impl ClientStream {
     }
 
     /// Reads `bytes` before what the transport brings.
-    #[cfg(feature = "tls")]
     pub(super) fn with_read_ahead(self, bytes: bytes::BytesMut) -> Self {
         if bytes.is_empty() {
             self
@@ -56,7 +53,6 @@ impl ClientStream {
     pub fn tcp(&self) -> &TcpStream {
         match &self.0 {
             Inner::Tcp(stream) => stream,
-            #[cfg(feature = "tls")]
             Inner::ReadAhead(ahead) => ahead.stream.tcp(),
             #[cfg(feature = "tls")]
             Inner::Tls(stream) => stream.get_ref().0.tcp(),
@@ -71,7 +67,6 @@ impl ClientStream {
     pub fn into_tcp(self) -> Result<TcpStream, Self> {
         match self.0 {
             Inner::Tcp(stream) => Ok(stream),
-            #[cfg(feature = "tls")]
             inner => Err(Self(inner)),
         }
     }
@@ -80,7 +75,6 @@ impl ClientStream {
     pub fn is_tls(&self) -> bool {
         match &self.0 {
             Inner::Tcp(_) => false,
-            #[cfg(feature = "tls")]
             Inner::ReadAhead(ahead) => ahead.stream.is_tls(),
             #[cfg(feature = "tls")]
             Inner::Tls(_) => true,
@@ -119,7 +113,6 @@ macro_rules! delegate {
                 let $stream = Pin::new(stream);
                 $call
             }
-            #[cfg(feature = "tls")]
             Inner::ReadAhead(ahead) => {
                 let $stream = Pin::new(&mut ahead.stream);
                 $call
@@ -137,11 +130,9 @@ impl AsyncRead for ClientStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().0 {
             Inner::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-            #[cfg(feature = "tls")]
             Inner::ReadAhead(ahead) if ahead.bytes.is_empty() => {
                 Pin::new(&mut ahead.stream).poll_read(cx, buf)
             }
-            #[cfg(feature = "tls")]
             Inner::ReadAhead(ahead) => {
                 let len = ahead.bytes.len().min(buf.remaining());
                 buf.put_slice(&ahead.bytes.split_to(len));
