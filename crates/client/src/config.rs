@@ -103,9 +103,9 @@ pub struct Config {
 impl Config {
     /// The path with its slash.
     pub(crate) fn full_path(&self) -> String {
-        let path = self.path.trim_end_matches('/');
-        let slash = if path.starts_with('/') { "" } else { "/" };
-        format!("{slash}{path}{}", if self.add_trailing_slash { "/" } else { "" })
+        let path = self.path.trim_matches('/');
+        let end = if self.add_trailing_slash && !path.is_empty() { "/" } else { "" };
+        format!("/{path}{end}")
     }
 
     pub(crate) fn check(&self) -> Result<(), BuildError> {

@@ -36,7 +36,6 @@ mod config;
 mod core;
 mod engine;
 mod error;
-mod events;
 pub mod handler;
 mod mailbox;
 mod manager;
@@ -44,23 +43,25 @@ mod outgoing;
 mod reason;
 mod socket;
 mod state;
+mod stream;
 mod trace;
+mod typed;
 mod url;
 
 pub use ack::{Ack, AckFuture};
 pub use client::{Builder, Client, ManagerEvent};
 pub use config::{BufferPolicy, Config};
 pub use error::{AckError, BuildError, ConnectError, EmitError, Refusal, TransportError};
-pub use events::{Event, Events, SocketEvent};
-pub use handler::{Args, Data, EventName, HandlerId, IntoReply, RawArgs, Reply, State};
+pub use handler::{Args, Data, EventError, EventName, HandlerId, IntoReply, RawArgs, Reply, State, Typed};
 pub use reason::DisconnectReason;
 pub use socket::{Emitter, Socket};
 pub use sockeye_engineio::Transport;
 pub use sockeye_socketio::{
-    Binary, EventArgs,
+    Binary, EventArgs, TypedEvent, events,
     handler::{FromAnswer, HandlerError},
 };
 /// The version of rustls whose types [`Builder::tls_roots`] and [`Builder::tls_config`] take.
 #[cfg(feature = "tls")]
 pub use sockeye_tokio_websocket::rustls;
 pub use sockeye_tokio_websocket::{Proxy, deflate};
+pub use stream::{Event, Events, SocketEvent};

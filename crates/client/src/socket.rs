@@ -22,7 +22,6 @@ use crate::{
     AckError, AckFuture, ConnectError, DisconnectReason, EmitError, Events, HandlerError,
     ack::Waiting,
     core::{Core, Handle},
-    events,
     handler::{
         BoxFuture, ConnectErrorHandler, ConnectHandler, DisconnectHandler, EventHandler, HandlerId, Handlers,
         Registered, erase_connect, erase_connect_error, erase_disconnect, erase_event,
@@ -30,6 +29,7 @@ use crate::{
     mailbox::{Command, Pushed},
     outgoing::Outgoing,
     state::{AckSender, Phase, Queued, State, Told},
+    stream,
     trace::warn,
 };
 
@@ -157,6 +157,12 @@ impl SocketInner {
         self.change_handlers(|handlers| handlers.remove(id))
     }
 
+    /// The client is gone: handlers may hold what would keep something in memory, and streams end.
+    pub(crate) fn clear_handlers(&self) {
+        let before = std::mem::take(&mut *self.handlers.write());
+        drop(before);
+    }
+
     pub(crate) fn auth(&self) -> Auth {
         self.auth.lock().clone()
     }
@@ -164,16 +170,21 @@ impl SocketInner {
     /// All handles are gone.
     pub(crate) fn abandon(&self) {
         let mut told = Told::default();
-        let (connecting, closing) = {
+        let (active, connecting, closing) = {
             let mut state = self.state();
+            let active = state.phase != Phase::Inactive;
             if state.phase == Phase::Connected {
                 self.push_disconnect();
             }
             state.abandon(&mut told);
-            (std::mem::take(&mut state.connecting), std::mem::take(&mut state.closing))
+            (active, std::mem::take(&mut state.connecting), std::mem::take(&mut state.closing))
         };
         told.send();
         drop((connecting, closing));
+        if !active {
+            // Otherwise the task has something to tell them.
+            self.clear_handlers();
+        }
     }
 
     fn push_disconnect(&self) {
@@ -654,7 +665,7 @@ impl Socket {
 
     /// What happens to the socket from now on, as a stream. Handlers see the same.
     pub fn events(&self) -> Events {
-        let (subscriber, events) = events::channel(self.inner.core.config.max_stream_count);
+        let (subscriber, events) = stream::channel(self.inner.core.config.max_stream_count);
         self.inner.change_handlers(|handlers| {
             handlers.subscribers.retain(|subscriber| !subscriber.is_closed());
             handlers.subscribers.push(subscriber);

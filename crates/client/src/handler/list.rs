@@ -11,7 +11,7 @@ use std::{
 use sockeye_socketio::Args;
 
 use super::{AnyConnectErrorHandler, AnyConnectHandler, AnyDisconnectHandler, AnyEventHandler};
-use crate::events::Subscriber;
+use crate::stream::Subscriber;
 
 /// Names a handler that was registered, so that it can be removed: [`Socket::off`](crate::Socket::off).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

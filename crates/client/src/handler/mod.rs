@@ -9,8 +9,9 @@
 //! | [`Data<T>`](crate::Data) | events | the first argument |
 //! | [`Args<T>`](crate::Args) | events | all arguments, as a tuple |
 //! | [`RawArgs`] | events | all arguments, as they came |
+//! | [`Typed<E>`](crate::Typed) | events, last | all arguments of a declared event, see [`Socket::on_event`] |
 //! | [`EventName`] | events | the name |
-//! | [`Ack`](crate::Ack) | events | the duty to answer |
+//! | [`Ack`] | events | the duty to answer |
 //! | [`DisconnectReason`](crate::DisconnectReason) | disconnect | why |
 //! | [`ConnectError`](crate::ConnectError) | connect_error | why |
 //!
@@ -19,6 +20,7 @@
 
 mod context;
 mod list;
+mod typed;
 
 use std::{future::Future, marker::PhantomData, pin::Pin, sync::Arc};
 
@@ -28,8 +30,11 @@ pub use context::{ConnectContext, ConnectErrorContext, DisconnectContext, EventC
 pub use list::HandlerId;
 pub(crate) use list::{Handlers, Registered};
 pub use sockeye_socketio::handler::{
-    Args, Data, EventName, FromContext, IntoReply, RawArgs, ReceivedEvent, Rejection, Reply,
+    Args, Data, EventError, EventName, FromContext, IntoReply, RawArgs, ReceivedEvent, Rejection, Reply,
+    Typed,
 };
+pub(crate) use typed::ByName;
+pub use typed::TypedHandler;
 
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 

@@ -156,7 +156,7 @@ impl ManagerTask {
                 }
                 Command::Abandoned => {
                     self.abandoned = true;
-                    self.router.leave_all();
+                    self.router.abandon();
                 }
             }
         }

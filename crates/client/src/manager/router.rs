@@ -158,6 +158,15 @@ impl Router {
         }
     }
 
+    /// All handles of the client are gone.
+    pub(super) fn abandon(&mut self) {
+        let sockets: Vec<_> = self.joined.iter().map(|joined| joined.socket.clone()).collect();
+        self.leave_all();
+        for socket in sockets {
+            socket.clear_handlers();
+        }
+    }
+
     /// The end of a socket that is not to connect again.
     fn end(&mut self, joined: &Joined, reason: DisconnectReason) {
         joined.socket.next_connection();
