@@ -124,6 +124,12 @@ impl<S: Clone> RoomIndex<S> {
         std::iter::once(Room::from(&member.id)).chain(member.rooms.iter().cloned()).collect()
     }
 
+    /// How many rooms a socket is in, that of its own id left out.
+    pub fn room_count_of(&self, id: &str) -> usize {
+        let slot = self.ids.get(id).and_then(|&slot| self.slots[slot].as_ref());
+        slot.map_or(0, |member| member.rooms.len())
+    }
+
     /// All rooms that have members, without those of the sockets' own ids.
     pub fn rooms(&self) -> impl Iterator<Item = &Room> {
         self.rooms.keys()

@@ -41,11 +41,15 @@ fn serialize_json<S: Serializer>(json: &str, serializer: S) -> Result<S::Ok, S::
     RawValue::from_string(json.to_owned()).map_err(ser::Error::custom)?.serialize(serializer)
 }
 
-/// The first argument of an answer, which is all that crosses between servers.
-pub(crate) mod single {
+/// `#[serde(with = "single")]`: the first argument of an answer, which is all that crosses between servers.
+pub mod single {
     use super::*;
 
-    pub(crate) fn serialize<S: Serializer>(payload: &Payload, serializer: S) -> Result<S::Ok, S::Error> {
+    /// Writes the first argument, or nothing's own value.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(payload: &Payload, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() && payload.attachments().is_empty() {
             return match payload.to_args().first::<Option<&RawValue>>().map_err(ser::Error::custom)? {
                 Some(value) => value.serialize(serializer),
@@ -55,7 +59,11 @@ pub(crate) mod single {
         payload.to_args().first::<Tree>().map_err(ser::Error::custom)?.serialize(serializer)
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Payload, D::Error> {
+    /// Reads a value as the only argument.
+    ///
+    /// # Errors
+    /// Those of the deserializer.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Payload, D::Error> {
         if deserializer.is_human_readable() {
             let json = Box::<RawValue>::deserialize(deserializer)?;
             return Payload::from_json(&format!("[{}]", json.get()), Vec::new()).map_err(de::Error::custom);
@@ -64,7 +72,8 @@ pub(crate) mod single {
         Payload::args(&value).map_err(de::Error::custom)
     }
 
-    pub(crate) fn is_absent(payload: &Payload) -> bool {
+    /// Whether there is no argument, so that the field is left out.
+    pub fn is_absent(payload: &Payload) -> bool {
         payload.to_args().is_empty()
     }
 }

@@ -54,14 +54,14 @@ pub fn decode_text(text: &str) -> Result<Packet<'_>, DecodeError> {
     }
 }
 
-/// Decodes one packet of bytes: the type as a byte, and the data of a message.
+/// The data of a binary message, of a packet of bytes: the type as a byte, and the data.
 ///
 /// # Errors
 /// There is no byte, or the first one is not that of a message: other packets are text.
-pub fn decode_binary(bytes: &[u8]) -> Result<Packet<'_>, DecodeError> {
+pub fn decode_binary(bytes: &[u8]) -> Result<&[u8], DecodeError> {
     match bytes {
         [] => Err(DecodeError::EmptyPacket),
-        [MESSAGE_BYTE, data @ ..] => Ok(Packet::Binary(Cow::Borrowed(data))),
+        [MESSAGE_BYTE, data @ ..] => Ok(data),
         [byte, ..] => Err(DecodeError::UnknownPacketType { byte: *byte }),
     }
 }
@@ -139,7 +139,7 @@ impl<'a> PayloadDecoder<'a> {
                 let (is_text, packet, rest) = split_bytes(bytes)?;
                 self.rest = Some(Rest::Bytes(rest));
                 if !is_text {
-                    return decode_binary(packet).map(Some);
+                    return Ok(Some(Packet::Binary(Cow::Borrowed(decode_binary(packet)?))));
                 }
                 match core::str::from_utf8(packet) {
                     Ok(text) => decode_text(text).map(Some),

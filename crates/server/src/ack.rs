@@ -57,14 +57,17 @@ impl fmt::Debug for Waiter {
 }
 
 impl Acks {
-    fn expect(&self, id: u64) -> Option<oneshot::Receiver<OwnedArgs>> {
+    fn expect(&self, id: u64, max_count: usize) -> Result<oneshot::Receiver<OwnedArgs>, EmitError> {
         let mut waiting = self.waiting.lock();
         if waiting.failed {
-            return None;
+            return Err(EmitError::Disconnected);
+        }
+        if waiting.senders.len() >= max_count {
+            return Err(EmitError::TooManyAcks);
         }
         let (sender, receiver) = oneshot::channel();
         waiting.senders.insert(id, Waiter::One(sender));
-        Some(receiver)
+        Ok(receiver)
     }
 
     /// The answer to a broadcast is expected; `false` when the socket is gone.
@@ -142,9 +145,9 @@ impl<T> AckFuture<T> {
         send: impl FnOnce(u64) -> Result<(), EmitError>,
     ) -> Self {
         let id = socket.namespace().next_ack_id();
-        let state = match socket.acks().expect(id) {
-            None => State::Failed(Some(AckError::Emit(EmitError::Disconnected))),
-            Some(receiver) => match send(id) {
+        let state = match socket.acks().expect(id, socket.namespace().limits().max_ack_count) {
+            Err(error) => State::Failed(Some(AckError::Emit(error))),
+            Ok(receiver) => match send(id) {
                 Ok(()) => {
                     let timeout = timeout.map(|timeout| Box::pin(sleep(timeout)));
                     State::Waiting { socket: socket.clone(), id, receiver, timeout }
@@ -239,8 +242,9 @@ impl Ack {
 impl handler::Answer for Ack {
     fn answer<A: EventArgs>(&self, args: A) -> Result<(), EncodeError> {
         match self.send(args) {
-            Ok(()) | Err(EmitError::Disconnected) => Ok(()),
             Err(EmitError::Encode(error)) => Err(error),
+            // Nobody is there to be told any more.
+            Ok(()) | Err(_) => Ok(()),
         }
     }
 }
@@ -248,17 +252,25 @@ impl handler::Answer for Ack {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Handshake, engine::Mailbox, namespace::NamespaceInner, outgoing::Wire};
+    use crate::{
+        Config, Handshake,
+        engine::{Dialect, Mailbox},
+        namespace::NamespaceInner,
+        outgoing::Wire,
+    };
     use bytestring::ByteString;
     use http::Request;
     use sockeye_engineio::Transport;
 
     fn connected() -> Socket {
-        let namespace = Arc::new(NamespaceInner::new("/", Arc::default(), Wire::default()));
-        let mailbox = Arc::new(Mailbox::new(Transport::WebSocket, 1 << 20));
+        let config = Config { max_ack_count: 3, ..Config::default() };
+        let namespace = NamespaceInner::new("/", Arc::default(), Wire::default(), (&config).into());
+        let namespace = Arc::new(namespace);
+        let mailbox = Arc::new(Mailbox::new(Transport::WebSocket, Dialect::default(), 1 << 20));
         let handshake = Arc::new(Handshake::new(Request::new(()).into_parts().0));
         let socket = Socket::new(namespace, mailbox, handshake, ByteString::new());
         socket.set_connected();
+        socket.greet();
         socket
     }
 
@@ -303,5 +315,17 @@ mod tests {
         let late = socket.emit_with_ack::<u8, _>("ask", ());
         assert!(matches!(late.await, Err(AckError::Emit(EmitError::Disconnected))));
         assert_eq!(waiting_count(&socket), 0);
+    }
+
+    #[tokio::test]
+    async fn only_so_many_acknowledgements_can_be_owed() {
+        let socket = connected();
+        let waiting: Vec<_> = (0..3).map(|_| socket.emit_with_ack::<u8, _>("ask", ())).collect();
+        let refused = socket.emit_with_ack::<u8, _>("ask", ());
+        assert!(matches!(refused.await, Err(AckError::Emit(EmitError::TooManyAcks))));
+        assert_eq!(waiting_count(&socket), 3);
+        drop(waiting);
+        let _ask = socket.emit_with_ack::<u8, _>("ask", ());
+        assert_eq!(waiting_count(&socket), 1);
     }
 }

@@ -23,6 +23,7 @@ use crate::{
     handler::{ConnectContext, DisconnectContext},
     handshake::Handshake,
     io::IoInner,
+    legacy,
     namespace::NamespaceInner,
     outgoing::Outgoing,
     trace::{debug, warn},
@@ -35,6 +36,8 @@ pub(crate) enum Violation {
     Packet(DecodeError),
     /// A packet for a namespace that was not joined, a second CONNECT, or a packet that only servers send.
     State,
+    /// The name of an event is longer than is allowed.
+    EventName { len: usize },
     /// No namespace was joined in time.
     ConnectTimeout,
 }
@@ -43,7 +46,7 @@ impl Violation {
     /// What the sockets are told when the connection cannot close at once.
     pub(crate) const fn reason(&self) -> DisconnectReason {
         match self {
-            Self::Packet(_) => DisconnectReason::Transport(CloseReason::ForcedClose),
+            Self::Packet(_) | Self::EventName { .. } => DisconnectReason::Transport(CloseReason::ForcedClose),
             Self::State | Self::ConnectTimeout => DisconnectReason::ForcedServerClose,
         }
     }
@@ -54,6 +57,7 @@ impl fmt::Display for Violation {
         match self {
             Self::Packet(error) => write!(f, "invalid packet: {error}"),
             Self::State => f.write_str("packet that is not allowed in this state"),
+            Self::EventName { len } => write!(f, "name of an event with {len} bytes"),
             Self::ConnectTimeout => f.write_str("no namespace joined in time"),
         }
     }
@@ -167,11 +171,23 @@ impl Client {
         }
     }
 
+    /// A client of Socket.IO 2 is in the main namespace without asking.
+    pub(crate) fn open(&mut self) {
+        if self.is_v2() && self.connect_to("/", "{}".into()).is_err() {
+            warn!(target: "sockeye::socket", "a new client is connected already");
+        }
+    }
+
+    fn is_v2(&self) -> bool {
+        self.mailbox.dialect().is_v3()
+    }
+
     fn packet(&mut self, packet: &Incoming<'_>) -> Result<(), Violation> {
         if packet.packet_type == PacketType::Connect {
             return self.connect(packet);
         }
-        let at = self.joined.iter().position(|joined| joined.socket.namespace_name() == packet.namespace);
+        let name = if self.is_v2() { legacy::without_query(packet.namespace) } else { packet.namespace };
+        let at = self.joined.iter().position(|joined| joined.socket.namespace_name() == name);
         let Some(at) = at else { return self.late(packet) };
         let socket = self.joined[at].socket.clone();
         match packet.packet_type {
@@ -180,7 +196,11 @@ impl Client {
                     // Disconnected by the server; the client does not know yet.
                     return Ok(packet.validate()?);
                 }
-                self.event(at, &packet.event()?, packet.ack_id)
+                let event = packet.event()?;
+                if event.name.len() > self.io.engine.config.max_event_len {
+                    return Err(Violation::EventName { len: event.name.len() });
+                }
+                self.event(at, &event, packet.ack_id)
             }
             PacketType::Ack | PacketType::BinaryAck => {
                 packet.validate()?;
@@ -209,6 +229,13 @@ impl Client {
     fn connect(&mut self, packet: &Incoming<'_>) -> Result<(), Violation> {
         packet.validate()?;
         let name = packet.namespace;
+        if self.is_v2() {
+            return self.connect_to(legacy::without_query(name), legacy::auth(name));
+        }
+        self.connect_to(name, packet.payload_json().as_ref().into())
+    }
+
+    fn connect_to(&mut self, name: &str, auth: ByteString) -> Result<(), Violation> {
         let joined = self.joined.iter().map(|joined| joined.socket.namespace_name());
         if joined.chain(self.joining.iter().map(|name| &**name)).any(|joined| joined == name) {
             return Err(Violation::State);
@@ -218,9 +245,8 @@ impl Client {
             self.refuse(name, &ConnectError::new("Too many namespaces"));
             return Ok(());
         }
-        let auth = packet.payload_json();
         match self.io.namespace(name) {
-            Some(namespace) => self.join(namespace, auth.as_ref().into()),
+            Some(namespace) => self.join(namespace, auth),
             None if self.io.has_dynamic_namespaces() => {
                 self.find(NamespaceRequest::new(name, &auth, self.handshake.clone()));
             }
@@ -236,7 +262,7 @@ impl Client {
         self.work.push_back(Work::Await(Box::pin(async move {
             let finding = AssertUnwindSafe(io.dynamic_namespace(&request)).catch_unwind();
             let found = finding.await.unwrap_or_else(|panic| {
-                warn!(target: "sockeye::namespace", panic = panic_message(&*panic), "matcher failed");
+                warn!(target: "sockeye::namespace", panic = %panic_message(&*panic), "matcher failed");
                 None
             });
             Outcome::Found(request, found)
@@ -269,10 +295,16 @@ impl Client {
         })));
     }
 
-    /// The client is told first, so that no broadcast overtakes the answer.
+    /// The client is told first, so that no broadcast overtakes the answer; and none overtakes what the connection handlers
+    /// send in their first turn.
     fn admit(&mut self, socket: Socket) {
         let name = socket.namespace().name().to_owned();
-        let reply = Outgoing::connect_reply(socket.namespace().wire(), &name, socket.id(), None);
+        let wire = socket.namespace().wire();
+        let reply = if self.is_v2() {
+            Outgoing::v2_connect_reply(wire, &name, socket.id())
+        } else {
+            Outgoing::connect_reply(wire, &name, socket.id(), None)
+        };
         let Ok(reply) = reply else { return };
         self.mailbox.push(&reply, false);
         if !socket.namespace().clone().admit(&socket) {
@@ -288,15 +320,23 @@ impl Client {
             let futures: Vec<_> =
                 connection.filter_map(|handler| called(&socket, || handler.call(&context))).collect();
             self.hold_events(&socket);
-            return self.start_in_turn(&socket, futures);
+            self.start_in_turn(&socket, futures);
+        } else {
+            for handler in handlers.connection() {
+                self.start(&socket, || handler.call(&context));
+            }
         }
-        for handler in handlers.connection() {
-            self.start(&socket, || handler.call(&context));
-        }
+        self.work.push_back(Work::Greet(socket));
     }
 
     fn refuse(&self, name: &str, error: &ConnectError) {
-        if let Ok(packet) = Outgoing::connect_error(self.io.wire(), name, error) {
+        let wire = self.io.wire();
+        let packet = if self.is_v2() {
+            Outgoing::v2_connect_error(wire, name, error)
+        } else {
+            Outgoing::connect_error(wire, name, error)
+        };
+        if let Ok(packet) = packet {
             self.mailbox.push(&packet, false);
         }
     }

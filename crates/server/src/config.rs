@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use sockeye_engineio::{SessionConfig, TransportSet};
+use sockeye_engineio::{Revision, SessionConfig, TransportSet};
 use sockeye_socketio::Parser;
 use sockeye_tokio_websocket::deflate;
+
+use crate::{Cookie, HttpCompression, engine::Message};
 
 /// The options of a server, with the defaults of the official one.
 #[derive(Debug, Clone)]
@@ -31,6 +33,21 @@ pub struct Config {
     /// [`threshold`](deflate::Config::threshold) on are compressed, 1024 bytes by default, and a broadcast once for all.
     /// Unless it says otherwise no context is kept, so that an idle connection holds no memory for it.
     pub per_message_deflate: Option<deflate::Config>,
+    /// Whether long answers to polls are compressed for clients that accept gzip or deflate, and how. Default yes, from
+    /// 1024 bytes on. What is sent with `compress(false)` alone is not.
+    pub http_compression: Option<HttpCompression>,
+    /// Whether clients of Engine.IO 3 and so of Socket.IO 2 are let in. Default no: they are refused with code 5. A
+    /// Socket.IO 2 client is in the namespace `/` from the start, and cannot recover its connection.
+    pub allow_eio3: bool,
+    /// Whether clients may poll by JSONP, in which answers are scripts. Default yes, as in the official server; no once
+    /// there is a rule about origins, for pages do not tell theirs with it. A server that knows its users by cookies
+    /// should turn it off if it has no such rule.
+    pub jsonp: bool,
+    /// The cookie that the answer to a polling handshake sets, for load balancers. Default none.
+    pub cookie: Option<Cookie>,
+    /// A message that every client gets first, in front of everything else. Default none. A Socket.IO client takes it for
+    /// a packet of Socket.IO.
+    pub initial_packet: Option<Message>,
     /// The form of the packets, which the clients must know. Default: JSON, as theirs.
     pub parser: Parser,
     /// How long a client may stay connected without joining a namespace. Default 45 s; then the connection closes.
@@ -56,10 +73,68 @@ pub struct Config {
     pub max_child_namespace_count: usize,
     /// The longest name of a namespace in bytes. Default 4096. Above it the connection closes.
     pub max_namespace_len: usize,
+    /// The most rooms that a socket may be in, besides that of its own id. Default 10,000. At the limit
+    /// [`Socket::join`](crate::Socket::join) does nothing, and a warning is logged.
+    pub max_room_count: usize,
+    /// The longest name of a room in bytes. Default 1024. Sockets do not join a room of a longer name, and a warning is logged.
+    pub max_room_len: usize,
+    /// The longest name of an event that a client may send, in bytes. Default 1024. Above it the connection closes.
+    pub max_event_len: usize,
+    /// How many acknowledgements a socket may owe. Default 10,000. Above it
+    /// [`Socket::emit_with_ack`](crate::Socket::emit_with_ack) fails with
+    /// [`EmitError::TooManyAcks`](crate::EmitError::TooManyAcks): clients need not answer, and without a timeout every question
+    /// waits until they are gone.
+    pub max_ack_count: usize,
     /// How many bytes may wait to be sent to one client. Default 4 MiB. A client for which more would have to wait
     /// is disconnected with `transport error`: it reads too slowly for what it is sent. It has to hold the largest burst
     /// of events that is emitted at once, and a few of the largest single ones.
     pub max_queue_len: usize,
+    /// What happens to an event for which that queue has no room. Default: the client is disconnected. Single sockets can differ:
+    /// [`Socket::set_slow_consumer`](crate::Socket::set_slow_consumer).
+    pub slow_consumer: SlowConsumer,
+}
+
+/// The options that the sockets of a namespace look at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SocketLimits {
+    pub(crate) slow_consumer: SlowConsumer,
+    pub(crate) max_room_count: usize,
+    pub(crate) max_room_len: usize,
+    pub(crate) max_ack_count: usize,
+}
+
+impl SocketLimits {
+    /// Whether a socket that is in so many rooms may join another one.
+    pub(crate) const fn fits(&self, room_count: usize, room: &str) -> bool {
+        room_count < self.max_room_count && room.len() <= self.max_room_len
+    }
+}
+
+impl From<&Config> for SocketLimits {
+    fn from(config: &Config) -> Self {
+        Self {
+            slow_consumer: config.slow_consumer,
+            max_room_count: config.max_room_count,
+            max_room_len: config.max_room_len,
+            max_ack_count: config.max_ack_count,
+        }
+    }
+}
+
+/// What happens to an event for which the queue of its client has no room. A third way is to wait, see
+/// [`WaitingEmitter`](crate::WaitingEmitter).
+///
+/// Whatever it is, a client that does not read holds up nothing but itself, and ends with `ping timeout`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SlowConsumer {
+    /// The client is disconnected with `transport error`; what waits for it is freed.
+    #[default]
+    Disconnect,
+    /// The event is dropped, and [counted](crate::Socket::dropped_count): the client keeps what it has not read yet and misses
+    /// what is new. Who emits to the socket alone gets [`EmitError::QueueFull`](crate::EmitError::QueueFull). Binary events
+    /// are dropped whole.
+    Drop,
 }
 
 impl Config {
@@ -68,11 +143,12 @@ impl Config {
         self.per_message_deflate.map(|deflate| deflate.threshold)
     }
 
-    pub(crate) fn session(&self) -> SessionConfig {
+    pub(crate) fn session(&self, revision: Revision) -> SessionConfig {
         SessionConfig {
             ping_interval: self.ping_interval,
             ping_timeout: self.ping_timeout,
             upgrade_timeout: self.upgrade_timeout,
+            revision,
             ..SessionConfig::default()
         }
     }
@@ -90,6 +166,11 @@ impl Default for Config {
             upgrade_timeout: session.upgrade_timeout,
             max_payload_len: 1_000_000,
             per_message_deflate: None,
+            http_compression: Some(HttpCompression::default()),
+            allow_eio3: false,
+            jsonp: true,
+            cookie: None,
+            initial_packet: None,
             parser: Parser::default(),
             connect_timeout: Duration::from_secs(45),
             max_attachment_count: 10,
@@ -100,7 +181,12 @@ impl Default for Config {
             cleanup_empty_child_namespaces: true,
             max_child_namespace_count: 10_000,
             max_namespace_len: sockeye_socketio::Limits::default().max_namespace_len,
+            max_room_count: 10_000,
+            max_room_len: 1024,
+            max_event_len: 1024,
+            max_ack_count: 10_000,
             max_queue_len: 4 << 20,
+            slow_consumer: SlowConsumer::default(),
         }
     }
 }

@@ -13,6 +13,10 @@ pub enum EmitError {
     Encode(EncodeError),
     /// The socket is not connected.
     Disconnected,
+    /// There is no room for it in the client's queue, and [`SlowConsumer::Drop`](crate::SlowConsumer::Drop) drops it then.
+    QueueFull,
+    /// The client owes too many acknowledgements, see [`Config::max_ack_count`](crate::Config::max_ack_count).
+    TooManyAcks,
 }
 
 impl fmt::Display for EmitError {
@@ -20,6 +24,8 @@ impl fmt::Display for EmitError {
         match self {
             Self::Encode(error) => write!(f, "cannot encode the event: {error}"),
             Self::Disconnected => f.write_str("the socket is not connected"),
+            Self::QueueFull => f.write_str("the client's queue is full"),
+            Self::TooManyAcks => f.write_str("the client owes too many acknowledgements"),
         }
     }
 }

@@ -1,22 +1,13 @@
 //! The server: its namespaces, and what builds it.
 
-use http::{Extensions, request};
+use http::Extensions;
 use parking_lot::RwLock;
 use sockeye_adapter::{Adapter, Node};
-use std::{
-    collections::HashMap,
-    fmt,
-    ops::Deref,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::HashMap, fmt, ops::Deref, sync::Arc, time::Duration};
 
 use crate::{
     Config, Namespace, NamespaceMatcher, NamespaceRequest, Parser,
-    engine::{Command, Engine},
+    engine::{Hooks, Shared, engine_options},
     namespace::{Family, MakeAdapter, NamespaceInner},
     outgoing::Wire,
     service::{NotFound, SocketIoLayer, SocketIoService},
@@ -45,18 +36,14 @@ pub struct Io {
     main: Namespace,
 }
 
-pub(crate) type AllowRequest = dyn Fn(&request::Parts) -> Result<(), String> + Send + Sync;
-
 pub(crate) struct IoInner {
-    pub(crate) engine: Arc<Engine>,
-    pub(crate) allow_request: Option<Box<AllowRequest>>,
+    pub(crate) engine: Arc<Shared>,
     state: Arc<Extensions>,
     make_adapter: Option<Box<MakeAdapter>>,
     namespaces: RwLock<HashMap<String, Arc<NamespaceInner>>>,
     /// The dynamic namespaces, in the order in which they are asked.
     parents: RwLock<Vec<Arc<NamespaceInner>>>,
     on_new_namespace: RwLock<Option<Arc<OnNewNamespace>>>,
-    closing: AtomicBool,
 }
 
 type OnNewNamespace = dyn Fn(&Namespace) + Send + Sync;
@@ -70,6 +57,12 @@ impl Io {
     /// A server with other options.
     pub fn builder() -> Builder {
         Builder::default()
+    }
+
+    /// The options.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn config(&self) -> &Config {
+        &self.inner.engine.config
     }
 
     /// The namespace called `name`, which comes into being if need be. Clients can connect to it from now on.
@@ -146,21 +139,14 @@ impl Io {
     /// Shuts down: new sessions are refused, and the connected clients disconnected. They get what is queued for
     /// them; then the server leaves its cluster. Returns when all sessions are over, or after `deadline`.
     pub async fn close(&self, deadline: Duration) {
-        self.inner.closing.store(true, Ordering::Release);
-        debug!(target: "sockeye::engine", "server shutting down");
-        for mailbox in self.inner.engine.registry.all() {
-            mailbox.command(Command::ShutDown);
-        }
-        let drained = async {
-            while self.client_count() > 0 {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
+        let closing = async {
+            self.inner.engine.close().await;
             let namespaces: Vec<_> = self.inner.namespaces.read().values().cloned().collect();
             for adapter in namespaces.iter().filter_map(|namespace| namespace.adapter()) {
                 adapter.close().await;
             }
         };
-        let _ = tokio::time::timeout(deadline, drained).await;
+        let _ = tokio::time::timeout(deadline, closing).await;
     }
 }
 
@@ -194,7 +180,7 @@ impl IoInner {
     }
 
     fn new_namespace(&self, name: &str) -> NamespaceInner {
-        NamespaceInner::new(name, self.state.clone(), self.wire())
+        NamespaceInner::new(name, self.state.clone(), self.wire(), (&self.engine.config).into())
     }
 
     fn namespace_or_create(&self, name: &str) -> Arc<NamespaceInner> {
@@ -256,7 +242,7 @@ impl IoInner {
     fn introduce(&self, namespace: &Arc<NamespaceInner>, is_new: bool) {
         namespace.attach_adapter(self.make_adapter.as_deref());
         if is_new {
-            debug!(target: "sockeye::namespace", name = namespace.name(), "new namespace");
+            debug!(target: "sockeye::namespace", name = %namespace.name(), "new namespace");
             let handle = self.on_new_namespace.read().clone();
             if let Some(handle) = handle {
                 handle(&Namespace { inner: namespace.clone() });
@@ -273,28 +259,19 @@ impl IoInner {
         let config = &self.engine.config;
         Wire { parser: config.parser, deflate_threshold: config.deflate_threshold() }
     }
-
-    pub(crate) fn is_closing(&self) -> bool {
-        self.closing.load(Ordering::Acquire)
-    }
 }
 
 /// Builds a server.
 #[derive(Default)]
 pub struct Builder {
     config: Config,
+    hooks: Hooks,
     state: Extensions,
-    allow_request: Option<Box<AllowRequest>>,
     make_adapter: Option<Box<MakeAdapter>>,
 }
 
 impl Builder {
-    /// Changes options: `builder.config(|config| config.ping_interval = Duration::from_secs(10))`.
-    #[must_use]
-    pub fn config(mut self, change: impl FnOnce(&mut Config)) -> Self {
-        change(&mut self.config);
-        self
-    }
+    engine_options!();
 
     /// The form of the packets: [`Parser::MsgPack`] for clients with `parser: require("socket.io-msgpack-parser")`. It holds for
     /// all clients of the server; one that sends another form is disconnected.
@@ -318,17 +295,6 @@ impl Builder {
         self
     }
 
-    /// Decides about every new session by its first request. A refusal is answered 403 with the text; on a WebSocket
-    /// 400.
-    #[must_use]
-    pub fn allow_request(
-        mut self,
-        allow: impl Fn(&request::Parts) -> Result<(), String> + Send + Sync + 'static,
-    ) -> Self {
-        self.allow_request = Some(Box::new(allow));
-        self
-    }
-
     /// Connects the server to a cluster: `make` is called once per namespace, with what the adapter does here when
     /// operations of other servers arrive.
     #[must_use]
@@ -340,14 +306,12 @@ impl Builder {
     /// The server.
     pub fn build(self) -> Io {
         let inner = Arc::new(IoInner {
-            engine: Arc::new(Engine::new(self.config)),
-            allow_request: self.allow_request,
+            engine: Arc::new(Shared::new(self.config, self.hooks)),
             state: Arc::new(self.state),
             make_adapter: self.make_adapter,
             namespaces: RwLock::default(),
             parents: RwLock::default(),
             on_new_namespace: RwLock::default(),
-            closing: AtomicBool::new(false),
         });
         let main = Namespace { inner: inner.namespace_or_create("/") };
         Io { inner, main }

@@ -31,11 +31,15 @@ mod broadcast;
 mod broadcast_ack;
 mod client;
 mod config;
-mod engine;
+mod emitter;
+pub mod engine;
 mod error;
+mod greeting;
 pub mod handler;
 mod handshake;
+mod host;
 mod io;
+mod legacy;
 mod namespace;
 mod node;
 mod outgoing;
@@ -45,13 +49,21 @@ mod serve;
 mod server_event;
 mod service;
 mod socket;
+#[cfg(feature = "test-util")]
+pub mod test;
 mod trace;
 mod typed;
 
 pub use ack::{Ack, AckFuture};
 pub use broadcast::Broadcast;
 pub use broadcast_ack::{BroadcastAckError, BroadcastAckFuture};
-pub use config::Config;
+pub use config::{Config, SlowConsumer};
+pub use emitter::{EmitFuture, Emitter, WaitingEmitter};
+pub use engine::{
+    compression::HttpCompression,
+    cookie::{Cookie, SameSite},
+    error::{ConnectionError, Refusal},
+};
 pub use error::{AckError, ConnectError, EmitError};
 pub use handler::{Args, Auth, Data, EventName, IntoReply, RawArgs, Reply, State, Typed};
 pub use handshake::{Handshake, RemoteAddr};
@@ -62,12 +74,14 @@ pub use remote::RemoteSocket;
 pub use serve::Server;
 pub use server_event::{ServerSideEmit, ServerSideEmitError};
 pub use service::{NotFound, ResponseBody, ServiceFuture, SocketIoLayer, SocketIoService};
-pub use socket::{Emitter, Socket};
+pub use socket::Socket;
 pub use sockeye_adapter as adapter;
 pub use sockeye_adapter::{RemoteSocketData, Room, SocketId};
-pub use sockeye_engineio::{CloseReason, Transport, TransportSet};
+pub use sockeye_engineio::{CloseReason, ErrorCode, RequestError, Revision, Transport, TransportSet};
 pub use sockeye_socketio::{
     Binary, EventArgs, Parser, TypedEvent, events,
     handler::{EventError, FromAnswer, HandlerError},
 };
 pub use sockeye_tokio_websocket::deflate::Config as DeflateConfig;
+/// What [`Builder::cors`] takes, of the crate `tower-http`.
+pub use tower_http::cors;

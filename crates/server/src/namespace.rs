@@ -22,12 +22,14 @@ use std::{
 
 use crate::{
     Broadcast, BroadcastAckFuture, EmitError, HandlerError, RemoteSocket, Socket,
+    config::SocketLimits,
     handler::{
         ConnectionHandler, DisconnectHandler, EventHandler, EventMiddleware, Middleware, erase_connection,
         erase_disconnect, erase_event, erase_event_middleware, erase_middleware,
     },
     node::LocalNode,
     outgoing::{Outgoing, Wire},
+    trace::warn,
 };
 
 pub use dynamic::{NamespaceMatcher, NamespaceRequest};
@@ -55,6 +57,7 @@ pub(crate) struct NamespaceInner {
     name: String,
     state: Arc<Extensions>,
     wire: Wire,
+    limits: SocketLimits,
     handlers: RwLock<Arc<Handlers>>,
     index: RwLock<RoomIndex<Socket>>,
     /// `None` when the server is alone.
@@ -356,11 +359,12 @@ pub(crate) fn check_event_name(event: &str) {
 
 impl NamespaceInner {
     /// A namespace whose adapter is still to be [attached](Self::attach_adapter).
-    pub(crate) fn new(name: &str, state: Arc<Extensions>, wire: Wire) -> Self {
+    pub(crate) fn new(name: &str, state: Arc<Extensions>, wire: Wire, limits: SocketLimits) -> Self {
         Self {
             name: name.to_owned(),
             state,
             wire,
+            limits,
             handlers: RwLock::default(),
             index: RwLock::default(),
             cluster: OnceLock::new(),
@@ -379,7 +383,7 @@ impl NamespaceInner {
     /// The child of a dynamic namespace that has this name, made if need be; `None` when there are too many.
     pub(crate) fn child_or_create(self: &Arc<Self>, name: &str, max_count: usize) -> Option<Arc<Self>> {
         self.family.as_ref()?.child_or_create(name, max_count, || {
-            let mut child = Self::new(name, self.state.clone(), self.wire);
+            let mut child = Self::new(name, self.state.clone(), self.wire, self.limits);
             child.parent = Some(self.clone());
             Arc::new(child)
         })
@@ -408,6 +412,10 @@ impl NamespaceInner {
 
     pub(crate) const fn wire(&self) -> Wire {
         self.wire
+    }
+
+    pub(crate) const fn limits(&self) -> SocketLimits {
+        self.limits
     }
 
     pub(crate) fn next_ack_id(&self) -> u64 {
@@ -451,7 +459,14 @@ impl NamespaceInner {
     }
 
     pub(crate) fn join(&self, socket: &Socket, room: Room) -> bool {
-        let joined = self.index.write().join(socket.id(), room.clone());
+        let mut index = self.index.write();
+        let count = index.room_count_of(socket.id());
+        let fits = self.limits.fits(count, &room);
+        let joined = fits && index.join(socket.id(), room.clone());
+        drop(index);
+        if !fits {
+            warn!(target: "sockeye::socket", count = %count, len = %room.len(), "room not joined: limit");
+        }
         if joined {
             self.rooms_changed(|| vec![room]);
         }

@@ -20,7 +20,7 @@ use sockeye_socketio::{
 use sockeye_tokio_websocket::{MessageKind, Prepared};
 use std::{fmt, io::Write as _};
 
-use crate::ConnectError;
+use crate::{ConnectError, legacy};
 
 /// How the packets of a server are written.
 #[derive(Debug, Clone, Copy, Default)]
@@ -96,6 +96,32 @@ impl Outgoing {
                 Self::message(|out| msgpack::encode_connect_error(out, namespace, message, data))
             }
             _ => Self::text(|out, _| encode_connect_error(out, namespace, message, data)),
+        }
+    }
+
+    /// The permission to join a namespace, for a client of Socket.IO 2.
+    pub(crate) fn v2_connect_reply(wire: Wire, namespace: &str, sid: &str) -> Result<Self, EncodeError> {
+        match wire.parser {
+            Parser::MsgPack => Self::connect_reply(wire, namespace, sid, None),
+            _ => Self::text(|out, _| {
+                legacy::encode_connect_reply(out, namespace);
+                Ok(())
+            }),
+        }
+    }
+
+    /// The refusal of a namespace, for a client of Socket.IO 2.
+    pub(crate) fn v2_connect_error(
+        wire: Wire,
+        namespace: &str,
+        error: &ConnectError,
+    ) -> Result<Self, EncodeError> {
+        match wire.parser {
+            Parser::MsgPack => Self::connect_error(wire, namespace, error),
+            _ => Self::text(|out, _| {
+                legacy::encode_connect_error(out, namespace, error);
+                Ok(())
+            }),
         }
     }
 

@@ -6,12 +6,22 @@ use parking_lot::{Mutex, RwLock};
 use serde::{Serialize, de::DeserializeOwned};
 use sockeye_adapter::{RemoteSocketData, Room, SocketId};
 use sockeye_socketio::{ArgsError, EventArgs, Limits, Packet};
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use crate::{
-    AckFuture, Broadcast, EmitError, FromAnswer, HandlerId, Handshake, Namespace,
+    AckFuture, Broadcast, EmitError, Emitter, FromAnswer, HandlerId, Handshake, Namespace, SlowConsumer,
+    WaitingEmitter,
     ack::Acks,
     engine::{Command, Mailbox, Pushed, random_id},
+    greeting::Greeting,
     handler::{EventHandler, EventMiddleware, erase_event, erase_event_middleware},
     namespace::{EventHandlers, NamespaceInner, check_event_name, prepend, push},
     outgoing::Outgoing,
@@ -19,8 +29,9 @@ use crate::{
 
 /// A client's connection to a namespace. Cloning it is cheap and gives the same socket.
 ///
-/// Sending never blocks and never waits: packets are queued in order and leave together. A client that reads too slowly
-/// for what it is sent is disconnected when [`Config::max_queue_len`](crate::Config::max_queue_len) is reached.
+/// Sending never blocks and never waits, unless it is [asked to](Self::wait): packets are queued in order and leave together. A
+/// client that reads too slowly for what it is sent is disconnected when
+/// [`Config::max_queue_len`](crate::Config::max_queue_len) is reached, or misses events, see [`SlowConsumer`].
 #[derive(Clone)]
 pub struct Socket {
     inner: Arc<SocketInner>,
@@ -37,6 +48,9 @@ struct SocketInner {
     /// Handlers of this socket alone; most have none.
     handlers: RwLock<Option<Arc<EventHandlers>>>,
     data: Mutex<Option<Box<Extensions>>>,
+    slow_consumer: AtomicU8,
+    /// How many events were dropped because the queue was full.
+    dropped_count: AtomicU64,
 }
 
 /// What a socket shares with the other servers, as JSON.
@@ -44,12 +58,15 @@ struct SocketInner {
 struct SharedData(ByteString);
 
 /// ```text
-/// Connecting ──► (middleware agrees) ──► Connected ──► Disconnected
-///      └────────── (middleware refuses): dropped
+/// Connecting ──► (middleware agrees) ──► Greeting ──► Connected ──► Disconnected
+///      │                                     └────────────────────────────▲
+///      └── (middleware refuses, or the client goes): dropped
 /// ```
 enum State {
     /// With the rooms that the middleware made it join.
     Connecting(Vec<Room>),
+    /// Connected, and its connection handlers had no turn yet.
+    Greeting(Box<Greeting>),
     Connected,
     Disconnected,
 }
@@ -61,6 +78,7 @@ impl Socket {
         handshake: Arc<Handshake>,
         auth: ByteString,
     ) -> Self {
+        let slow_consumer = AtomicU8::new(namespace.limits().slow_consumer as u8);
         Self {
             inner: Arc::new(SocketInner {
                 id: random_id().as_str().into(),
@@ -72,6 +90,8 @@ impl Socket {
                 acks: Acks::default(),
                 handlers: RwLock::new(None),
                 data: Mutex::new(None),
+                slow_consumer,
+                dropped_count: AtomicU64::new(0),
             }),
         }
     }
@@ -106,7 +126,7 @@ impl Socket {
 
     /// Whether it is connected. After a disconnection it never is again.
     pub fn is_connected(&self) -> bool {
-        matches!(*self.inner.state.lock(), State::Connected)
+        matches!(*self.inner.state.lock(), State::Greeting(_) | State::Connected)
     }
 
     /// Whether its packets travel over WebSocket by now, rather than over long-polling.
@@ -128,7 +148,7 @@ impl Socket {
     /// # Errors
     /// When the arguments cannot be encoded, or the socket is not connected.
     pub fn emit<A: EventArgs>(&self, event: &str, args: A) -> Result<(), EmitError> {
-        self.emit_packet(event, None, &args, Flags::default())
+        self.send(&self.encode_event(event, None, &args, true)?, false)
     }
 
     /// Sends an event and waits for the client's acknowledgement, of which it reads the first argument (or
@@ -147,7 +167,7 @@ impl Socket {
     }
 
     fn emitter(&self) -> Emitter {
-        Emitter { socket: self.clone(), timeout: None, flags: Flags::default() }
+        Emitter::new(self)
     }
 
     /// The next acknowledgement may take this long.
@@ -164,6 +184,22 @@ impl Socket {
     /// what hardly shrinks, such as images.
     pub fn compress(&self, compress: bool) -> Emitter {
         self.emitter().compress(compress)
+    }
+
+    /// The next event waits until there is room for it in the client's queue, see [`WaitingEmitter`].
+    pub fn wait(&self) -> WaitingEmitter {
+        self.emitter().wait()
+    }
+
+    /// What happens to events of this socket for which there is no room in the client's queue. Default:
+    /// [`Config::slow_consumer`](crate::Config::slow_consumer).
+    pub fn set_slow_consumer(&self, policy: SlowConsumer) {
+        self.inner.slow_consumer.store(policy as u8, Ordering::Relaxed);
+    }
+
+    /// How many events of this socket were dropped so far because there was no room for them.
+    pub fn dropped_count(&self) -> u64 {
+        self.inner.dropped_count.load(Ordering::Relaxed)
     }
 
     /// The other sockets in a room; more calls of `to` add rooms.
@@ -186,14 +222,19 @@ impl Socket {
         Broadcast::new(self.inner.namespace.clone()).except(self.id())
     }
 
-    /// Joins a room. `false` when it is there already, or not connected any more.
+    /// Joins a room. `false` when it is there already, or not connected any more, or beyond
+    /// [`Config::max_room_count`](crate::Config::max_room_count) or [`max_room_len`](crate::Config::max_room_len).
     pub fn join(&self, room: impl Into<Room>) -> bool {
         let room = room.into();
         let mut state = self.inner.state.lock();
         match &mut *state {
-            State::Connecting(rooms) if !rooms.contains(&room) => rooms.push(room),
+            State::Connecting(rooms)
+                if !rooms.contains(&room) && self.inner.namespace.limits().fits(rooms.len(), &room) =>
+            {
+                rooms.push(room);
+            }
             State::Connecting(_) | State::Disconnected => return false,
-            State::Connected => {
+            State::Greeting(_) | State::Connected => {
                 drop(state);
                 return self.inner.namespace.join(self, room);
             }
@@ -217,7 +258,7 @@ impl Socket {
     pub fn rooms(&self) -> Vec<Room> {
         match &*self.inner.state.lock() {
             State::Connecting(rooms) => return rooms.clone(),
-            State::Connected | State::Disconnected => {}
+            State::Greeting(_) | State::Connected | State::Disconnected => {}
         }
         self.inner.namespace.rooms_of(self)
     }
@@ -389,11 +430,25 @@ impl Socket {
         self.inner.handlers.read().clone()
     }
 
-    /// Returns the rooms that it is to join.
+    /// Connects, and returns the rooms that it is to join. What other threads send is held back until [`greet`](Self::greet).
     pub(crate) fn set_connected(&self) -> Vec<Room> {
-        match std::mem::replace(&mut *self.inner.state.lock(), State::Connected) {
+        let greeting = State::Greeting(Box::new(Greeting::new()));
+        match std::mem::replace(&mut *self.inner.state.lock(), greeting) {
             State::Connecting(rooms) => rooms,
-            State::Connected | State::Disconnected => Vec::new(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The connection handlers had their first turn: now come the packets that were held back.
+    pub(crate) fn greet(&self) {
+        let mut state = self.inner.state.lock();
+        if matches!(*state, State::Greeting(_))
+            && let State::Greeting(greeting) = std::mem::replace(&mut *state, State::Connected)
+        {
+            // Under the lock, so that nothing comes between.
+            for (packet, volatile) in greeting.into_held() {
+                self.push_now(&packet, volatile);
+            }
         }
     }
 
@@ -405,26 +460,76 @@ impl Socket {
     pub(crate) fn send(&self, packet: &Outgoing, volatile: bool) -> Result<(), EmitError> {
         match self.push(packet, volatile) {
             Pushed::Queued | Pushed::Dropped => Ok(()),
+            Pushed::Full => Err(EmitError::QueueFull),
             Pushed::Closed => Err(EmitError::Disconnected),
         }
     }
 
     /// Queues a packet, and tells what became of it.
     pub(crate) fn push(&self, packet: &Outgoing, volatile: bool) -> Pushed {
-        if self.is_connected() { self.inner.mailbox.push(packet, volatile) } else { Pushed::Closed }
+        match self.hold_back(packet, volatile) {
+            Some(pushed) => pushed,
+            None => self.push_now(packet, volatile),
+        }
     }
 
-    fn emit_packet<A: EventArgs>(
+    /// Queues a packet when there is room for it.
+    pub(crate) fn poll_push(&self, packet: &Outgoing, cx: &mut Context<'_>) -> Poll<Pushed> {
+        match self.hold_back(packet, false) {
+            Some(pushed) => Poll::Ready(pushed),
+            None => self.inner.mailbox.poll_push(packet, cx),
+        }
+    }
+
+    /// What becomes of a packet that cannot be queued now: the socket is not connected, or not greeted yet.
+    fn hold_back(&self, packet: &Outgoing, volatile: bool) -> Option<Pushed> {
+        match &mut *self.inner.state.lock() {
+            State::Connected => None,
+            State::Greeting(greeting) if greeting.is_elsewhere() => {
+                if greeting.hold(packet, volatile, self.inner.mailbox.max_len()) {
+                    return Some(Pushed::Queued);
+                }
+                match self.slow_consumer() {
+                    SlowConsumer::Disconnect => self.inner.mailbox.overflow(),
+                    SlowConsumer::Drop => self.count_dropped(),
+                }
+                Some(Pushed::Full)
+            }
+            State::Greeting(_) => None,
+            State::Connecting(_) | State::Disconnected => Some(Pushed::Closed),
+        }
+    }
+
+    fn push_now(&self, packet: &Outgoing, volatile: bool) -> Pushed {
+        let pushed = self.inner.mailbox.push_or(packet, volatile, self.slow_consumer());
+        if pushed == Pushed::Full {
+            self.count_dropped();
+        }
+        pushed
+    }
+
+    fn count_dropped(&self) {
+        self.inner.dropped_count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn slow_consumer(&self) -> SlowConsumer {
+        if self.inner.slow_consumer.load(Ordering::Relaxed) == SlowConsumer::Drop as u8 {
+            SlowConsumer::Drop
+        } else {
+            SlowConsumer::Disconnect
+        }
+    }
+
+    /// Encodes an event for this client.
+    pub(crate) fn encode_event<A: EventArgs>(
         &self,
         event: &str,
         ack_id: Option<u64>,
         args: &A,
-        flags: Flags,
-    ) -> Result<(), EmitError> {
-        let name = self.namespace_name();
+        compress: bool,
+    ) -> Result<Outgoing, EmitError> {
         let wire = self.inner.namespace.wire();
-        let packet = Outgoing::event(wire, name, ack_id, event, args)?.compression(wire, !flags.uncompressed);
-        self.send(&packet, flags.volatile)
+        Ok(Outgoing::event(wire, self.namespace_name(), ack_id, event, args)?.compression(wire, compress))
     }
 
     pub(crate) fn to_remote(&self) -> RemoteSocketData {
@@ -457,54 +562,4 @@ pub(crate) fn read_auth<T: DeserializeOwned>(auth: &str) -> Result<T, ArgsError>
     let text = format!("0{auth}");
     let packet = Packet::decode(&text, &Limits::default())?;
     packet.payload()
-}
-
-/// One event to one client, with modifiers.
-#[derive(Debug, Clone)]
-#[must_use = "nothing is sent until `emit` or `emit_with_ack`"]
-pub struct Emitter {
-    socket: Socket,
-    timeout: Option<Duration>,
-    flags: Flags,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Flags {
-    volatile: bool,
-    uncompressed: bool,
-}
-
-impl Emitter {
-    /// The acknowledgement may take this long; then it is [`AckError::Timeout`](crate::AckError::Timeout).
-    pub const fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
-        self
-    }
-
-    /// The event is dropped if the client cannot take it at this instant.
-    pub const fn volatile(mut self) -> Self {
-        self.flags.volatile = true;
-        self
-    }
-
-    /// Whether the event may be compressed, if the client negotiated that. Default yes.
-    pub const fn compress(mut self, compress: bool) -> Self {
-        self.flags.uncompressed = !compress;
-        self
-    }
-
-    /// Sends the event.
-    ///
-    /// # Errors
-    /// As [`Socket::emit`].
-    pub fn emit<A: EventArgs>(self, event: &str, args: A) -> Result<(), EmitError> {
-        self.socket.emit_packet(event, None, &args, self.flags)
-    }
-
-    /// Sends the event and waits for the acknowledgement, of which it reads the first argument.
-    pub fn emit_with_ack<T: FromAnswer, A: EventArgs>(self, event: &str, args: A) -> AckFuture<T> {
-        AckFuture::new(&self.socket, self.timeout, |id| {
-            self.socket.emit_packet(event, Some(id), &args, self.flags)
-        })
-    }
 }

@@ -1,11 +1,7 @@
 // What of the contract the server of this workspace does not have yet. The tests of these features run against the
 // official server only; whoever builds a feature removes its line here, and its tests run against both.
 const NOT_BUILT = new Set([
-  "compression of poll answers",
   "connection state recovery",
-  "cookie",
-  "CORS",
-  "Engine.IO 3 and JSONP",
 ]);
 
 const isOfficial = (process.env.SERVER_UNDER_TEST ?? "").endsWith(".mjs");

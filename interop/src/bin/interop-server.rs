@@ -1,18 +1,29 @@
 //! The server under test of `CONTRACT.md`, built on this workspace.
 
 use bytes::Bytes;
+use http::{HeaderValue, Method};
 use serde::{Serialize, ser::SerializeSeq};
 use serde_json::{Value, json, value::RawValue};
 use sockeye::{
-    Args, Auth, Broadcast, Config, ConnectError, Data, DisconnectReason, EmitError, EventArgs, EventError,
-    EventName, HandlerError, Io, Namespace, Parser, RawArgs, Server, Socket,
+    Args, Auth, Broadcast, Config, ConnectError, Cookie, Data, DisconnectReason, EmitError, EventArgs,
+    EventError, EventName, HandlerError, Io, Namespace, Parser, RawArgs, Server, Socket,
+    cors::{AllowHeaders, AllowOrigin, CorsLayer},
 };
 use std::{env, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let io = Io::builder()
+    let mut builder = Io::builder();
+    if let Ok(origin) = env::var("CORS_ORIGIN") {
+        let cors = CorsLayer::new()
+            .allow_origin(AllowOrigin::list([HeaderValue::try_from(origin)?]))
+            .allow_credentials(true)
+            .allow_methods([Method::GET, Method::POST])
+            .allow_headers(AllowHeaders::mirror_request());
+        builder = builder.cors(cors);
+    }
+    let io = builder
         .config(configure)
         .allow_request(|request| match request.headers.get("x-refuse") {
             Some(text) => Err(String::from_utf8_lossy(text.as_bytes()).into_owned()),
@@ -61,6 +72,10 @@ fn number<T: std::str::FromStr>(name: &str, default: T) -> T {
     env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
+fn is_on(name: &str) -> bool {
+    env::var(name).is_ok_and(|value| value == "1")
+}
+
 fn configure(config: &mut Config) {
     let milliseconds = |name, default| Duration::from_millis(number(name, default));
     config.ping_interval = milliseconds("PING_INTERVAL", 25_000);
@@ -71,6 +86,8 @@ fn configure(config: &mut Config) {
         config.parser = Parser::MsgPack;
     }
     config.max_payload_len = number("MAX_HTTP_BUFFER_SIZE", 1_000_000);
+    config.allow_eio3 = is_on("ALLOW_EIO3");
+    config.cookie = is_on("COOKIE").then(Cookie::default);
 }
 
 /// The sorted rooms of a socket.

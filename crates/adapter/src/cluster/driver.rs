@@ -29,9 +29,10 @@ pub trait Bus: Send + Sync + 'static {
     /// Sends a message. It must neither block nor deliver anything itself: what has to wait is queued, in order.
     fn send(&self, transmit: Transmit);
 
-    /// How many servers there are, this one included. Asked only with [`Membership::Counted`].
-    fn server_count(&self) -> BoxFuture<'_, usize> {
-        Box::pin(std::future::ready(1))
+    /// How many servers there are, this one included; `None` when the bus is down, so that nobody waits for answers that cannot
+    /// come. Asked only with [`Membership::Counted`].
+    fn server_count(&self) -> BoxFuture<'_, Option<usize>> {
+        Box::pin(std::future::ready(Some(1)))
     }
 
     /// Leaves: sends what is queued.
@@ -265,10 +266,10 @@ impl<B: Bus> Shared<B> {
         }
     }
 
-    /// How many other servers the bus counts.
-    async fn others(&self) -> usize {
+    /// How many other servers the bus counts; `None` when it is down.
+    async fn others(&self) -> Option<usize> {
         let is_counted = matches!(self.lock().cluster.config().membership, Membership::Counted);
-        if is_counted { self.bus.server_count().await.saturating_sub(1) } else { 0 }
+        if is_counted { self.bus.server_count().await.map(|count| count.saturating_sub(1)) } else { Some(0) }
     }
 }
 
@@ -340,8 +341,10 @@ impl<B: Bus> Adapter for ClusterAdapter<B> {
         if is_counted {
             let shared = self.shared.clone();
             tokio::spawn(async move {
-                let others = shared.others().await;
-                begin(&shared, others);
+                // Without the bus the answers of this server's clients are all that there will be: they are partial.
+                if let Some(others) = shared.others().await {
+                    begin(&shared, others);
+                }
             });
         } else {
             begin(&self.shared, 0);
@@ -362,7 +365,7 @@ impl<B: Bus> Adapter for ClusterAdapter<B> {
 
     fn fetch_sockets<'a>(&'a self, options: &'a BroadcastOptions) -> BoxFuture<'a, Fetched> {
         Box::pin(async {
-            let others = self.shared.others().await;
+            let others = self.shared.others().await.ok_or(AdapterError::Disconnected)?;
             let (sender, receiver) = oneshot::channel();
             self.shared.run(|state, now| {
                 let id = state.cluster.fetch_sockets(options, others, now);
@@ -382,7 +385,7 @@ impl<B: Bus> Adapter for ClusterAdapter<B> {
         timeout: Option<Duration>,
     ) -> BoxFuture<'a, Answered> {
         Box::pin(async move {
-            let others = self.shared.others().await;
+            let others = self.shared.others().await.ok_or(AdapterError::Disconnected)?;
             let (sender, receiver) = oneshot::channel();
             self.shared.run(|state, now| {
                 let id = state.cluster.server_side_emit_with_ack(event, timeout, others, now);
@@ -403,7 +406,7 @@ impl<B: Bus> Adapter for ClusterAdapter<B> {
             };
             match known {
                 Some(count) => count,
-                None => self.shared.bus.server_count().await,
+                None => self.shared.bus.server_count().await.unwrap_or(1),
             }
         })
     }

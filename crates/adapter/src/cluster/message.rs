@@ -297,6 +297,32 @@ impl Body {
         })
     }
 
+    /// As [`from_data`](Self::from_data), of JSON or, with the feature `msgpack`, msgpack: it is the former when it begins with a
+    /// brace, and absent when empty.
+    ///
+    /// # Errors
+    /// When the data is not what this type of message has, or is nested deeper than 127 levels.
+    pub fn from_data_bytes(type_number: u8, data: &[u8]) -> Result<Self, MessageError> {
+        match data.first() {
+            None => {
+                Self::without_data(type_number).ok_or_else(|| MessageError::new("a message without data"))
+            }
+            Some(b'{') => {
+                let mut json = serde_json::Deserializer::from_slice(data);
+                Self::from_data(type_number, &mut json)
+                    .and_then(|body| json.end().map(|()| body))
+                    .map_err(|error| MessageError(error.to_string()))
+            }
+            #[cfg(feature = "msgpack")]
+            Some(_) => {
+                let mut msgpack = msgpack_deserializer(data);
+                Self::from_data(type_number, &mut msgpack).map_err(|error| MessageError(error.to_string()))
+            }
+            #[cfg(not(feature = "msgpack"))]
+            Some(_) => Err(MessageError::new("not JSON, and the feature msgpack is off")),
+        }
+    }
+
     /// A message that has no data.
     pub const fn without_data(type_number: u8) -> Option<Self> {
         match type_number {
@@ -476,14 +502,26 @@ pub fn to_msgpack<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, MessageEr
 /// When it is broken, or of another type.
 #[cfg(feature = "msgpack")]
 pub fn from_msgpack<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, MessageError> {
+    T::deserialize(&mut msgpack_deserializer(bytes)).map_err(|error| MessageError(error.to_string()))
+}
+
+#[cfg(feature = "msgpack")]
+fn msgpack_deserializer(bytes: &[u8]) -> rmp_serde::Deserializer<rmp_serde::decode::ReadRefReader<'_, [u8]>> {
     let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
     deserializer.set_max_depth(127);
-    T::deserialize(&mut deserializer).map_err(|error| MessageError(error.to_string()))
+    deserializer
 }
 
 /// Why a message between servers cannot be written or read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessageError(String);
+
+impl MessageError {
+    /// An error that says this, for buses with a format of their own.
+    pub fn new(what: &str) -> Self {
+        Self(what.into())
+    }
+}
 
 impl fmt::Display for MessageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

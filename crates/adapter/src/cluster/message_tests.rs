@@ -121,6 +121,26 @@ fn feature_msgpack_writes_maps_and_reads_either_format() {
 }
 
 #[test]
+fn data_that_stands_alone_is_read_from_its_bytes() {
+    for body in all() {
+        let number = body.type_number();
+        let Some(data) = body.data() else {
+            assert_eq!(Body::from_data_bytes(number, b"").unwrap(), body);
+            continue;
+        };
+        #[cfg(feature = "msgpack")]
+        assert_eq!(Body::from_data_bytes(number, &super::to_msgpack(&data).unwrap()).unwrap(), body);
+        if !body.has_binary() {
+            let json = serde_json::to_string(&data).unwrap();
+            assert_eq!(Body::from_data_bytes(number, json.as_bytes()).unwrap(), body);
+            assert!(Body::from_data_bytes(number, format!("{json}}}").as_bytes()).is_err());
+        }
+        assert!(Body::from_data_bytes(number, b"").is_err());
+        assert!(Body::from_data_bytes(number, b"\xc1").is_err());
+    }
+}
+
+#[test]
 fn json_is_what_the_official_adapters_write() {
     let event = Payload::event("hello", &"world").unwrap();
     let body = Body::Broadcast { event, options: options(), request_id: Some("q".into()) };

@@ -22,6 +22,8 @@ pub use message::{Body, Message, MessageError};
 #[cfg(feature = "msgpack")]
 pub use message::{from_msgpack, to_msgpack};
 
+pub use crate::wire::single;
+
 #[cfg(feature = "cluster")]
 mod driver;
 #[cfg(feature = "cluster")]

@@ -30,6 +30,8 @@ pub(super) enum Work {
     },
     /// A future whose outcome matters.
     Await(BoxFuture<'static, Outcome>),
+    /// The connection handlers had their first turn.
+    Greet(Socket),
     /// The `disconnecting` handlers had their turn: leave the rooms.
     Remove {
         socket: Socket,
@@ -108,6 +110,7 @@ impl Client {
                 }
             }
             Work::Await(future) => future,
+            Work::Greet(socket) => return socket.greet(),
             Work::Remove { socket, reason } => return self.remove(&socket, reason),
         };
         match future.as_mut().poll(cx) {

@@ -7,23 +7,27 @@
 //! ```
 //! One lock guards it, held for a push or a take and never while anything else runs.
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use sockeye_engineio::{CloseReason, Transport};
 use sockeye_tokio_websocket::{Prepared, WebSocket, upgrade::UpgradedStream};
-use std::{collections::VecDeque, task::Waker};
+use std::{
+    collections::VecDeque,
+    task::{Context, Poll, Waker},
+};
 use tokio::sync::oneshot;
 
-use crate::{Socket, outgoing::Outgoing};
+use super::{Dialect, Post, dialect::Payload};
+use crate::{SlowConsumer, Socket, outgoing::Outgoing};
 
 /// A request to the session's task.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// A GET that waits for packets.
-    Poll(oneshot::Sender<Vec<u8>>),
+    Poll(oneshot::Sender<Payload>),
     /// The GET that waited is gone.
     PollAborted,
     /// The body of a POST; answered when its packets were handled.
-    Post { body: Vec<u8>, done: oneshot::Sender<()> },
+    Post { post: Post, done: oneshot::Sender<()> },
     /// A WebSocket opened with the id of this session.
     Probe(Box<WebSocket<UpgradedStream>>),
     /// The transport broke a rule, such as two requests at a time.
@@ -42,6 +46,8 @@ pub(crate) enum Pushed {
     Queued,
     /// It was volatile, and the transport was busy.
     Dropped,
+    /// There is no room for it.
+    Full,
     /// The session is over, or ends now because its client reads too slowly.
     Closed,
 }
@@ -49,6 +55,7 @@ pub(crate) enum Pushed {
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     inner: Mutex<Inner>,
+    dialect: Dialect,
     max_len: usize,
 }
 
@@ -56,7 +63,11 @@ pub(crate) struct Mailbox {
 struct Inner {
     packets: VecDeque<Prepared>,
     len: usize,
+    /// Whether a packet is among them that lets an answer to a GET be compressed.
+    compress: bool,
     commands: Vec<Command>,
+    /// Emitters that wait for room.
+    room: Vec<Waker>,
     /// Set while the task sleeps: who changes something takes it and wakes.
     waker: Option<Waker>,
     transport: Transport,
@@ -69,12 +80,28 @@ struct Inner {
     closed: bool,
 }
 
+impl Inner {
+    /// One packet is always taken, however long, or it could never be sent.
+    fn has_room(&self, len: usize, max_len: usize) -> bool {
+        self.packets.is_empty() || self.len + len <= max_len
+    }
+
+    fn add(&mut self, packet: &Outgoing) {
+        self.len += packet.len();
+        self.compress |= packet.compress;
+        self.packets.push_back(packet.head.clone());
+        self.packets.extend(packet.attachments.iter().cloned());
+    }
+}
+
 impl Mailbox {
-    pub(crate) fn new(transport: Transport, max_len: usize) -> Self {
+    pub(crate) fn new(transport: Transport, dialect: Dialect, max_len: usize) -> Self {
         let inner = Inner {
             packets: VecDeque::new(),
             len: 0,
+            compress: false,
             commands: Vec::new(),
+            room: Vec::new(),
             waker: None,
             transport,
             writable: false,
@@ -82,11 +109,25 @@ impl Mailbox {
             posting: None,
             closed: false,
         };
-        Self { inner: Mutex::new(inner), max_len }
+        Self { inner: Mutex::new(inner), dialect, max_len }
+    }
+
+    /// How the client speaks.
+    pub(crate) const fn dialect(&self) -> &Dialect {
+        &self.dialect
+    }
+
+    pub(crate) const fn max_len(&self) -> usize {
+        self.max_len
+    }
+
+    /// Queues a packet for the client, which is disconnected where there is no room for it.
+    pub(crate) fn push(&self, packet: &Outgoing, volatile: bool) -> Pushed {
+        self.push_or(packet, volatile, SlowConsumer::Disconnect)
     }
 
     /// Queues a packet for the client: text and attachments together, so that no other packet comes between.
-    pub(crate) fn push(&self, packet: &Outgoing, volatile: bool) -> Pushed {
+    pub(crate) fn push_or(&self, packet: &Outgoing, volatile: bool, when_full: SlowConsumer) -> Pushed {
         let mut inner = self.inner.lock();
         if inner.closed {
             return Pushed::Closed;
@@ -94,21 +135,54 @@ impl Mailbox {
         if volatile && !(inner.writable && inner.packets.is_empty()) {
             return Pushed::Dropped;
         }
-        let len = packet.len();
-        // One packet is always taken, however long, or it could never be sent.
-        if !inner.packets.is_empty() && inner.len + len > self.max_len {
-            inner.commands.push(Command::Fail(CloseReason::TransportError));
-            inner.packets.clear();
-            inner.len = 0;
-            inner.closed = true;
+        if inner.has_room(packet.len(), self.max_len) {
+            inner.add(packet);
             Self::wake(inner);
-            return Pushed::Closed;
+            return Pushed::Queued;
         }
-        inner.len += len;
-        inner.packets.push_back(packet.head.clone());
-        inner.packets.extend(packet.attachments.iter().cloned());
+        match when_full {
+            SlowConsumer::Disconnect => {
+                Self::fail(inner);
+                Pushed::Closed
+            }
+            SlowConsumer::Drop => Pushed::Full,
+        }
+    }
+
+    /// Queues a packet when there is room for it.
+    pub(crate) fn poll_push(&self, packet: &Outgoing, cx: &mut Context<'_>) -> Poll<Pushed> {
+        let mut inner = self.inner.lock();
+        if inner.closed {
+            return Poll::Ready(Pushed::Closed);
+        }
+        if inner.has_room(packet.len(), self.max_len) {
+            inner.add(packet);
+            Self::wake(inner);
+            return Poll::Ready(Pushed::Queued);
+        }
+        if !inner.room.iter().any(|waker| waker.will_wake(cx.waker())) {
+            inner.room.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// The client reads too slowly for what it is sent: it is disconnected.
+    pub(crate) fn overflow(&self) {
+        let inner = self.inner.lock();
+        if !inner.closed {
+            Self::fail(inner);
+        }
+    }
+
+    fn fail(mut inner: MutexGuard<'_, Inner>) {
+        inner.commands.push(Command::Fail(CloseReason::TransportError));
+        inner.len = 0;
+        inner.closed = true;
+        let packets = std::mem::take(&mut inner.packets);
+        let room = std::mem::take(&mut inner.room);
         Self::wake(inner);
-        Pushed::Queued
+        drop(packets);
+        room.into_iter().for_each(Waker::wake);
     }
 
     /// Queues an Engine.IO packet, whatever waits already.
@@ -130,7 +204,7 @@ impl Mailbox {
         Self::wake(inner);
     }
 
-    fn wake(mut inner: parking_lot::MutexGuard<'_, Inner>) {
+    fn wake(mut inner: MutexGuard<'_, Inner>) {
         let waker = inner.waker.take();
         drop(inner);
         if let Some(waker) = waker {
@@ -139,7 +213,7 @@ impl Mailbox {
     }
 
     /// A GET arrives: it waits if none does yet.
-    pub(crate) fn begin_poll(&self, answer: oneshot::Sender<Vec<u8>>) -> bool {
+    pub(crate) fn begin_poll(&self, answer: oneshot::Sender<Payload>) -> bool {
         let mut inner = self.inner.lock();
         if inner.closed {
             return true;
@@ -212,10 +286,24 @@ impl Mailbox {
             inner.len -= len;
             count += 1;
         }
-        if inner.packets.is_empty() && inner.packets.capacity() > 64 {
-            inner.packets = VecDeque::new();
+        if inner.packets.is_empty() {
+            inner.compress = false;
+            if inner.packets.capacity() > 64 {
+                inner.packets = VecDeque::new();
+            }
+        }
+        // Not for every byte: who waits is to find room for more than one packet.
+        if !inner.room.is_empty() && inner.len <= self.max_len / 2 {
+            let room = std::mem::take(&mut inner.room);
+            drop(inner);
+            room.into_iter().for_each(Waker::wake);
         }
         count
+    }
+
+    /// For the task: whether an answer to a GET with what is queued may be compressed.
+    pub(crate) fn may_compress(&self) -> bool {
+        self.inner.lock().compress
     }
 
     pub(crate) fn has_packets(&self) -> bool {
@@ -237,14 +325,19 @@ impl Mailbox {
 
     /// The session is over: nothing more is taken, and requests that wait learn it.
     pub(crate) fn close(&self) {
-        let (packets, commands) = {
+        let (packets, commands, room) = {
             let mut inner = self.inner.lock();
             inner.closed = true;
             inner.len = 0;
             inner.waker = None;
             inner.posting = None;
-            (std::mem::take(&mut inner.packets), std::mem::take(&mut inner.commands))
+            (
+                std::mem::take(&mut inner.packets),
+                std::mem::take(&mut inner.commands),
+                std::mem::take(&mut inner.room),
+            )
         };
         drop((packets, commands));
+        room.into_iter().for_each(Waker::wake);
     }
 }

@@ -1,33 +1,62 @@
 //! The Engine.IO side of the server: HTTP requests, sessions and their transports.
 
+mod app;
 mod carrier;
+pub(crate) mod compression;
+pub(crate) mod cookie;
+mod dialect;
+pub(crate) mod error;
+mod hooks;
 mod http;
 mod mailbox;
+mod message;
+mod open;
+mod polling;
 mod registry;
+mod respond;
 mod session;
 
-use std::time::Duration;
-
 use sockeye_engineio::Sid;
+use sockeye_tokio_websocket::Prepared;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 use tokio::time::Instant;
 
-use crate::Config;
+use crate::{Config, trace::debug};
 
 pub(crate) use self::http::handle;
+pub(crate) use app::{Application, Host};
+pub(crate) use dialect::{Dialect, Post};
+pub(crate) use error::{ConnectionError, Refusal};
+pub(crate) use hooks::{Hooks, engine_options};
 pub(crate) use mailbox::{Command, Mailbox, Pushed};
+pub use message::Message;
 pub(crate) use registry::Registry;
 
 /// What all sessions of a server share.
-#[derive(Debug)]
-pub(crate) struct Engine {
+pub(crate) struct Shared {
     pub(crate) config: Config,
+    pub(crate) hooks: Hooks,
     pub(crate) registry: Registry,
+    /// What every session gets first.
+    initial_packet: Option<Prepared>,
     epoch: Instant,
+    closing: AtomicBool,
 }
 
-impl Engine {
-    pub(crate) fn new(config: Config) -> Self {
-        Self { config, registry: Registry::default(), epoch: Instant::now() }
+impl Shared {
+    pub(crate) fn new(config: Config, hooks: Hooks) -> Self {
+        let initial_packet = config.initial_packet.as_ref().map(Message::to_packet);
+        Self {
+            config,
+            hooks,
+            registry: Registry::default(),
+            initial_packet,
+            epoch: Instant::now(),
+            closing: AtomicBool::new(false),
+        }
     }
 
     /// The time, as the state machines count it.
@@ -38,6 +67,21 @@ impl Engine {
     /// The moment `now` in the runtime's terms.
     pub(crate) fn instant(&self, now: Duration) -> Instant {
         self.epoch + now
+    }
+
+    /// Whether the server shuts down.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
+    /// Refuses new sessions and closes those that there are; returns when all are over.
+    pub(crate) async fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+        debug!(target: "sockeye::engine", "server shutting down");
+        for mailbox in self.registry.all() {
+            mailbox.command(Command::ShutDown);
+        }
+        self.registry.emptied().await;
     }
 }
 

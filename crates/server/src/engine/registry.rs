@@ -2,7 +2,11 @@
 
 use parking_lot::RwLock;
 use sockeye_engineio::Sid;
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
+use tokio::sync::Notify;
 
 use super::Mailbox;
 
@@ -10,11 +14,21 @@ use super::Mailbox;
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     sessions: RwLock<HashMap<Sid, Arc<Mailbox>>>,
+    /// Told when the last session ends.
+    empty: Notify,
 }
 
 impl Registry {
-    pub(crate) fn insert(&self, sid: Sid, mailbox: Arc<Mailbox>) {
-        self.sessions.write().insert(sid, mailbox);
+    /// Adds a session; `false` when another one has its id.
+    #[must_use]
+    pub(crate) fn insert(&self, sid: Sid, mailbox: Arc<Mailbox>) -> bool {
+        match self.sessions.write().entry(sid) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(vacant) => {
+                vacant.insert(mailbox);
+                true
+            }
+        }
     }
 
     pub(crate) fn get(&self, sid: &str) -> Option<Arc<Mailbox>> {
@@ -22,7 +36,12 @@ impl Registry {
     }
 
     pub(crate) fn remove(&self, sid: &Sid) {
-        self.sessions.write().remove(sid);
+        let mut sessions = self.sessions.write();
+        sessions.remove(sid);
+        if sessions.is_empty() {
+            drop(sessions);
+            self.empty.notify_waiters();
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -31,5 +50,16 @@ impl Registry {
 
     pub(crate) fn all(&self) -> Vec<Arc<Mailbox>> {
         self.sessions.read().values().cloned().collect()
+    }
+
+    /// Waits until there is no session.
+    pub(crate) async fn emptied(&self) {
+        loop {
+            let empty = self.empty.notified();
+            if self.sessions.read().is_empty() {
+                return;
+            }
+            empty.await;
+        }
     }
 }

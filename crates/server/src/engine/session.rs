@@ -1,7 +1,7 @@
 //! The task of one session: it reads, writes, keeps the heartbeat and runs the handlers, from handshake to close.
 //!
 //! ```text
-//!  commands ─┐                       ┌─► Client (Socket.IO) ─► handlers
+//!  commands ─┐                       ┌─► Application (Socket.IO) ─► handlers
 //!  packets  ─┼─► SessionTask::poll ──┼─► transport: GET's answer, or one vectored write
 //!  socket   ─┤                       └─► timer
 //!  timer    ─┘
@@ -9,10 +9,9 @@
 //! Every round does what can be done without waiting; the task sleeps when a whole round found nothing.
 
 use sockeye_engineio::{
-    CloseReason, Message, Packet, PacketType, PayloadDecoder, PayloadEncoder, PayloadLimits, ProbeProgress,
-    Session, SessionEvent, Sid, Transmit, Transport,
+    CloseReason, Message, PacketType, ProbeProgress, Session, SessionEvent, Sid, Transmit, Transport,
 };
-use sockeye_tokio_websocket::{CloseCode, CloseFrame, Event, MessageKind};
+use sockeye_tokio_websocket::{CloseCode, CloseFrame, Event};
 use std::{
     future::Future,
     pin::Pin,
@@ -23,15 +22,11 @@ use std::{
 use tokio::time::{Sleep, sleep_until};
 
 use super::{
-    Command, Engine, Mailbox,
+    Application, Command, Mailbox, Post, Shared,
     carrier::{Carrier, Socket, poll_leave, reason_of, receive_event},
+    dialect::Payload,
 };
-use crate::{
-    client::{Client, Violation},
-    outgoing::control,
-    reason::DisconnectReason,
-    trace::debug,
-};
+use crate::{outgoing::control, reason::DisconnectReason, trace::debug};
 
 /// How many packets one answer to a GET carries: the Python client takes no more.
 const POLL_PACKET_COUNT: usize = 16;
@@ -44,12 +39,12 @@ const ROUND_COUNT: usize = 16;
 const MESSAGE_COUNT: usize = 128;
 
 /// The task of one session.
-pub(crate) struct SessionTask {
-    engine: Arc<Engine>,
+pub(crate) struct SessionTask<A: Application> {
+    engine: Arc<Shared>,
     mailbox: Arc<Mailbox>,
     sid: Sid,
     session: Session,
-    client: Client,
+    app: A,
     transport: Carrier,
     /// The WebSocket that is probed for the upgrade.
     probe: Option<Box<Socket>>,
@@ -58,27 +53,39 @@ pub(crate) struct SessionTask {
     ended: bool,
 }
 
-impl SessionTask {
-    /// The session is registered; it ends when the task does.
+impl<A: Application> SessionTask<A> {
+    /// The session is registered already; that ends when the task does.
     pub(crate) fn new(
-        engine: Arc<Engine>,
+        engine: Arc<Shared>,
         mailbox: Arc<Mailbox>,
         sid: Sid,
-        client: Client,
+        app: A,
         websocket: Option<Box<Socket>>,
     ) -> Self {
         let now = engine.now();
         let transport = if websocket.is_some() { Transport::WebSocket } else { Transport::Polling };
-        let session = Session::new(&engine.config.session(), transport, now);
-        let timer_at = now + engine.config.ping_interval;
+        let session = Session::new(&engine.config.session(mailbox.dialect().revision()), transport, now);
+        let timer_at = session.poll_timeout().unwrap_or(now);
         let timer = Box::pin(sleep_until(engine.instant(timer_at)));
-        engine.registry.insert(sid, mailbox.clone());
         debug!(target: "sockeye::engine", transport = %transport, "session opened");
         let transport = match websocket {
             Some(websocket) => Carrier::WebSocket(websocket),
             None => Carrier::Polling(None),
         };
-        Self { engine, mailbox, sid, session, client, transport, probe: None, timer, timer_at, ended: false }
+        let mut task = Self {
+            engine,
+            mailbox,
+            sid,
+            session,
+            app,
+            transport,
+            probe: None,
+            timer,
+            timer_at,
+            ended: false,
+        };
+        task.app.open();
+        task
     }
 
     fn run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -91,8 +98,8 @@ impl SessionTask {
             let mut progress = self.run_commands(now, cx);
             progress |= self.receive(now, cx);
             progress |= self.receive_probe(now, cx);
-            progress |= self.client.run(cx);
-            if let Err(violation) = self.client.check_deadlines(now) {
+            progress |= self.app.run(cx);
+            if let Err(violation) = self.app.check_deadlines(now) {
                 self.close_for(violation, now);
             }
             progress |= self.run_timer(now, cx);
@@ -134,7 +141,7 @@ impl SessionTask {
                     // The upgrade was quicker: like the official server, tell it that polling is over.
                     Carrier::WebSocket(_) | Carrier::Leaving(_) => {
                         self.mailbox.end_poll();
-                        let _ = answer.send(vec![PacketType::Close.digit()]);
+                        let _ = answer.send(self.mailbox.dialect().control(PacketType::Close));
                     }
                 },
                 Command::PollAborted => {
@@ -146,9 +153,9 @@ impl SessionTask {
                         self.session.handle_transport_closed(CloseReason::TransportError, now);
                     }
                 }
-                Command::Post { body, done } => {
+                Command::Post { post, done } => {
                     if matches!(self.transport, Carrier::Polling(_)) {
-                        self.receive_payload(&body, now, cx);
+                        self.receive_post(&post, now, cx);
                     }
                     let _ = done.send(());
                 }
@@ -162,14 +169,14 @@ impl SessionTask {
                 }
                 Command::Fail(reason) => self.session.handle_transport_closed(reason, now),
                 Command::Leave(socket) => {
-                    self.client.leave(&socket, DisconnectReason::ServerNamespaceDisconnect);
+                    self.app.leave(&socket, DisconnectReason::ServerNamespaceDisconnect);
                 }
                 Command::Close => {
-                    self.client.disconnect_all();
+                    self.app.disconnect_all();
                     self.close_session(now);
                 }
                 Command::ShutDown => {
-                    self.client.close(DisconnectReason::Transport(CloseReason::ServerShuttingDown));
+                    self.app.close(DisconnectReason::Transport(CloseReason::ServerShuttingDown));
                     self.close_session(now);
                 }
             }
@@ -178,9 +185,9 @@ impl SessionTask {
     }
 
     /// Handles the packets of a POST. A broken one ends the session; those before it count.
-    fn receive_payload(&mut self, body: &[u8], now: Duration, cx: &mut Context<'_>) {
-        let limits = PayloadLimits { allow_empty_binary: true, ..PayloadLimits::default() };
-        let packets = match PayloadDecoder::from_bytes(body, limits) {
+    fn receive_post(&mut self, post: &Post, now: Duration, cx: &mut Context<'_>) {
+        let mailbox = self.mailbox.clone();
+        let packets = match mailbox.dialect().decode_post(post) {
             Ok(packets) => packets,
             Err(error) => return self.session.handle_transport_closed(error.close_reason(), now),
         };
@@ -192,32 +199,33 @@ impl SessionTask {
             let handled = match message {
                 Err(_) => return,
                 Ok(None) => Ok(()),
-                Ok(Some(Message::Text(text))) => self.client.text(text, now),
-                Ok(Some(Message::Binary(bytes))) => self.client.binary(bytes.into_owned().into()),
+                Ok(Some(Message::Text(text))) => self.app.text(text, now),
+                Ok(Some(Message::Binary(bytes))) => self.app.binary(bytes.into_owned().into()),
             };
             if let Err(violation) = handled {
                 return self.close_for(violation, now);
             }
             // What a packet leads to comes before the next one, as on a WebSocket.
-            self.client.run(cx);
+            self.app.run(cx);
         }
     }
 
     /// Handles what the WebSocket brings.
     fn receive(&mut self, now: Duration, cx: &mut Context<'_>) -> bool {
-        let Self { transport: Carrier::WebSocket(websocket), session, client, .. } = self else {
+        let Self { transport: Carrier::WebSocket(websocket), session, app, mailbox, .. } = self else {
             return false;
         };
+        let dialect = mailbox.dialect();
         for count in 0..MESSAGE_COUNT {
             if session.is_closed() {
                 return true;
             }
-            let handled =
-                websocket.poll_receive_with(cx, |event| Some(receive_event(session, client, event, now)));
+            let handled = websocket
+                .poll_receive_with(cx, |event| Some(receive_event(session, app, dialect, event, now)));
             match handled {
                 Poll::Pending => return count > 0,
                 Poll::Ready(Some(Ok(Ok(())))) => {
-                    client.run(cx);
+                    app.run(cx);
                 }
                 Poll::Ready(Some(Ok(Err(violation)))) => {
                     self.close_for(violation, now);
@@ -241,9 +249,9 @@ impl SessionTask {
     fn receive_probe(&mut self, now: Duration, cx: &mut Context<'_>) -> bool {
         let mut any = false;
         while let Some(websocket) = &mut self.probe {
-            let session = &mut self.session;
+            let (session, dialect) = (&mut self.session, self.mailbox.dialect());
             let progress = websocket.poll_receive_with(cx, |event| match event {
-                Event::Text(text) => Some(match Packet::decode_text(text) {
+                Event::Text(text) => Some(match dialect.decode_text(text) {
                     Ok(packet) => session.receive_probe(packet, now),
                     Err(_) => ProbeProgress::Refused,
                 }),
@@ -274,7 +282,7 @@ impl SessionTask {
     }
 
     fn run_timer(&mut self, now: Duration, cx: &mut Context<'_>) -> bool {
-        let deadlines = [self.session.poll_timeout(), self.client.deadline()];
+        let deadlines = [self.session.poll_timeout(), self.app.deadline()];
         let Some(at) = deadlines.into_iter().flatten().min() else { return false };
         if at <= now {
             self.session.handle_timeout(now);
@@ -302,8 +310,8 @@ impl SessionTask {
                         self.end_probe();
                     }
                 }
-                Transmit::Noop => self.answer_poll(vec![PacketType::Noop.digit()]),
-                Transmit::Close => self.answer_poll(vec![PacketType::Close.digit()]),
+                Transmit::Noop => self.answer_poll(self.mailbox.dialect().control(PacketType::Noop)),
+                Transmit::Close => self.answer_poll(self.mailbox.dialect().control(PacketType::Close)),
             }
         }
         while let Some(event) = self.session.poll_event() {
@@ -312,7 +320,7 @@ impl SessionTask {
                 SessionEvent::Upgraded => self.upgrade(),
                 SessionEvent::ProbeTimedOut => self.end_probe(),
                 SessionEvent::Closed(reason) => {
-                    self.client.close(DisconnectReason::Transport(reason));
+                    self.app.close(DisconnectReason::Transport(reason));
                     debug!(target: "sockeye::engine", reason = %reason, "session closed");
                 }
             }
@@ -323,7 +331,7 @@ impl SessionTask {
     fn upgrade(&mut self) {
         let Some(websocket) = self.probe.take() else { return };
         // As the official server does: the client has paused polling, and nothing is lost with this answer.
-        self.answer_poll(vec![PacketType::Close.digit()]);
+        self.answer_poll(self.mailbox.dialect().control(PacketType::Close));
         self.mailbox.set_transport(Transport::WebSocket);
         self.transport = Carrier::WebSocket(websocket);
         debug!(target: "sockeye::engine", "session upgraded to WebSocket");
@@ -339,11 +347,12 @@ impl SessionTask {
                 false
             }
             Carrier::Polling(Some(_)) => {
-                let body = self.poll_body();
-                self.answer_poll(body);
+                let payload = self.next_payload();
+                self.answer_poll(payload);
                 true
             }
             Carrier::WebSocket(websocket) => {
+                let dialect = self.mailbox.dialect();
                 let mut any = false;
                 loop {
                     let mut failed = false;
@@ -351,7 +360,7 @@ impl SessionTask {
                         if failed || websocket.queued_len() >= WEBSOCKET_BACKLOG_LEN {
                             return false;
                         }
-                        failed = websocket.queue_prepared(packet).is_err();
+                        failed = dialect.queue(websocket, packet).is_err();
                         true
                     });
                     any |= count > 0;
@@ -373,39 +382,31 @@ impl SessionTask {
     }
 
     /// The next packets of the queue as an answer to a GET.
-    fn poll_body(&self) -> Vec<u8> {
-        let mut body = Vec::new();
-        let mut encoder = PayloadEncoder::new(&mut body);
-        self.mailbox.take_packets(|packet| {
-            if encoder.packet_count() == POLL_PACKET_COUNT {
-                return false;
-            }
-            match packet.kind() {
-                MessageKind::Text => encoder.push_encoded(packet.payload()),
-                MessageKind::Binary => encoder.push_binary(packet.payload()),
-            }
-            true
+    fn next_payload(&self) -> Payload {
+        let compress = self.mailbox.may_compress();
+        let payload = self.mailbox.dialect().payload(POLL_PACKET_COUNT, |push| {
+            self.mailbox.take_packets(push);
         });
-        body
+        Payload { compress, ..payload }
     }
 
-    fn answer_poll(&mut self, body: Vec<u8>) {
+    fn answer_poll(&mut self, payload: Payload) {
         if let Carrier::Polling(get) = &mut self.transport
             && let Some(answer) = get.take()
         {
             self.mailbox.end_poll();
             self.session.set_poll_pending(false);
-            let _ = answer.send(body);
+            let _ = answer.send(payload);
         }
     }
 
-    /// The client broke Socket.IO's rules: its sockets disconnect, and the connection closes.
-    fn close_for(&mut self, violation: Violation, now: Duration) {
+    /// The client broke the application's rules: whoever is connected is told, and the connection closes.
+    fn close_for(&mut self, violation: A::Violation, now: Duration) {
         debug!(target: "sockeye::socket", violation = %violation, "closing the connection");
         self.close_session(now);
         if !self.session.is_closed() {
             // On polling the end has to wait for a GET; the sockets do not.
-            self.client.close(violation.reason());
+            self.app.close(A::reason(&violation));
         }
     }
 
@@ -413,8 +414,8 @@ impl SessionTask {
     /// that get both at once see the close before the packets.
     fn close_session(&mut self, now: Duration) {
         if matches!(self.transport, Carrier::Polling(Some(_))) && self.mailbox.has_packets() {
-            let body = self.poll_body();
-            self.answer_poll(body);
+            let payload = self.next_payload();
+            self.answer_poll(payload);
         }
         self.session.close(now);
     }
@@ -429,7 +430,8 @@ impl SessionTask {
         };
         if let Carrier::WebSocket(websocket) = &mut self.transport {
             // All of it, which the queue bounded: what was sent before the close is to arrive.
-            self.mailbox.take_packets(|packet| websocket.queue_prepared(packet).is_ok());
+            let dialect = self.mailbox.dialect();
+            self.mailbox.take_packets(|packet| dialect.queue(websocket, packet).is_ok());
         }
         self.end(cx);
         let carrier = std::mem::replace(&mut self.transport, Carrier::Polling(None));
@@ -452,12 +454,12 @@ impl SessionTask {
             self.ended = true;
             self.engine.registry.remove(&self.sid);
             self.mailbox.close();
-            self.client.finish(cx);
+            self.app.finish(cx);
         }
     }
 }
 
-impl Future for SessionTask {
+impl<A: Application> Future for SessionTask<A> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -465,13 +467,13 @@ impl Future for SessionTask {
     }
 }
 
-impl Drop for SessionTask {
+impl<A: Application> Drop for SessionTask<A> {
     /// When the runtime shuts down, or a fault of ours ends the task early, nothing of the session stays behind.
     fn drop(&mut self) {
         if !self.ended {
             self.engine.registry.remove(&self.sid);
             self.mailbox.close();
-            self.client.abandon();
+            self.app.abandon();
         }
     }
 }

@@ -53,7 +53,8 @@ pub(crate) async fn read_answer(stream: &mut TcpStream) -> Answer {
     while bytes.len() < head_len + len {
         assert!(stream.read_buf(&mut bytes).await.unwrap() > 0, "half an answer: {bytes:?}");
     }
-    let body = String::from_utf8(bytes[head_len..].to_vec()).unwrap();
+    // Behind the answer to an upgrade come frames.
+    let body = String::from_utf8(bytes[head_len..head_len + len].to_vec()).unwrap();
     Answer { status, head, body }
 }
 
@@ -62,6 +63,20 @@ pub(crate) async fn http(addr: SocketAddr, method: &str, target: &str, headers: 
     let mut stream = TcpStream::connect(addr).await.unwrap();
     stream.write_all(&request(method, target, headers, body)).await.unwrap();
     soon(read_answer(&mut stream)).await
+}
+
+/// The answer to a GET as bytes, whose connection ends with it.
+pub(crate) async fn raw(addr: SocketAddr, target: &str) -> Vec<u8> {
+    raw_with(addr, target, "").await
+}
+
+/// The same with more header fields in the request.
+pub(crate) async fn raw_with(addr: SocketAddr, target: &str, headers: &str) -> Vec<u8> {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    stream.write_all(&request("GET", target, &format!("Connection: close\r\n{headers}"), b"")).await.unwrap();
+    let mut bytes = Vec::new();
+    soon(stream.read_to_end(&mut bytes)).await.unwrap();
+    bytes
 }
 
 pub(crate) async fn get(addr: SocketAddr, target: &str) -> Answer {

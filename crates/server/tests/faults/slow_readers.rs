@@ -1,6 +1,6 @@
 //! A client that stops reading while it is flooded: it is disconnected, and nobody else notices.
 
-use sockeye::{Binary, EmitError};
+use sockeye::{Binary, EmitError, SlowConsumer};
 use std::{
     sync::{
         Arc,
@@ -183,4 +183,125 @@ async fn everything_sent_before_the_connection_closes_arrives_even_late() {
     }
     ws.expect(&["41"]).await;
     ws.expect_end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn client_that_may_miss_events_misses_the_new_ones_whole_and_stays() {
+    let (server, _lines) = server().await;
+    let client = Polling::join(&server).await;
+    let socket = server.io.sockets().remove(0);
+    socket.set_slow_consumer(SlowConsumer::Drop);
+    let live = Arc::new(AtomicUsize::new(0));
+    let (mut taken, mut dropped) = (0, 0);
+    // Nobody polls: all of it has to wait.
+    for i in 0..60 {
+        match socket.emit("flood", (i, Binary(Counted::chunk(&live)))) {
+            Ok(()) => taken += 1,
+            Err(EmitError::QueueFull) => dropped += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    server.io.emit("flood", (60, Binary(Counted::chunk(&live)))).unwrap();
+    assert!((20..=QUEUE_LEN / CHUNK_LEN).contains(&taken), "{taken} events were taken");
+    assert_eq!((taken + dropped, socket.dropped_count()), (60, dropped as u64 + 1));
+    assert!(live.load(Ordering::SeqCst) <= QUEUE_LEN / CHUNK_LEN, "what is dropped is not kept");
+    // The oldest come, in order and complete.
+    let mut heads = 0;
+    let mut binaries = 0;
+    while heads < taken || binaries < taken {
+        for packet in client.poll().await.split('\x1e') {
+            match packet {
+                "2" => client.post("3").await,
+                binary if binary.starts_with('b') => binaries += 1,
+                head => {
+                    assert!(head.starts_with(&format!("451-[\"flood\",{heads},")), "{head}");
+                    heads += 1;
+                }
+            }
+        }
+    }
+    socket.emit("after", ()).unwrap();
+    assert_eq!(client.poll().await, "42[\"after\"]");
+    until("the chunks are freed", || live.load(Ordering::SeqCst) == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn client_that_may_miss_events_still_ends_when_it_reads_nothing() {
+    let (server, mut lines) = usual_server(|config| {
+        config.ping_interval = Duration::from_millis(200);
+        config.ping_timeout = PING_TIMEOUT;
+        config.max_queue_len = QUEUE_LEN;
+        config.slow_consumer = SlowConsumer::Drop;
+    })
+    .await;
+    let _stuck = stuck(&server).await;
+    let (mut healthy, _) = Ws::join(&server).await;
+    let io = server.io.clone();
+    let start = Instant::now();
+    let flood = tokio::spawn(async move {
+        while io.room_len("stuck") > 0 {
+            io.to("stuck").emit("flood", Binary(vec![7; CHUNK_LEN].into())).unwrap();
+            sleep(Duration::from_millis(1)).await;
+        }
+    });
+    while !flood.is_finished() {
+        healthy.expect_alive().await;
+    }
+    lines.expect(&["/ ping timeout"]).await;
+    assert!(start.elapsed() < PING_TIMEOUT + Duration::from_millis(200) + Duration::from_secs(1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn emitter_that_waits_sends_everything_in_order_in_bounded_memory() {
+    let (server, _lines) = usual_server(|config| config.max_queue_len = QUEUE_LEN).await;
+    let mut ws = stuck(&server).await;
+    let socket = server.io.sockets().remove(0);
+    let live = Arc::new(AtomicUsize::new(0));
+    let (counted, count) = (live.clone(), 400);
+    let emitting = tokio::spawn(async move {
+        for i in 0..count {
+            socket.wait().emit("n", (i, Binary(Counted::chunk(&counted)))).await.unwrap();
+        }
+    });
+    sleep(Duration::from_millis(100)).await;
+    assert!(!emitting.is_finished(), "it waits for the client");
+    for i in 0..count {
+        assert!(ws.next().await.starts_with(&format!("451-[\"n\",{i},")));
+        assert_eq!(ws.next_binary().await.len(), CHUNK_LEN);
+        let waiting = live.load(Ordering::SeqCst);
+        assert!(waiting <= QUEUE_LEN / CHUNK_LEN + 8, "{waiting} chunks are in memory");
+    }
+    emitting.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn emitter_that_waits_for_a_stuck_client_learns_of_its_end() {
+    let (server, mut lines) = server().await;
+    let _stuck = stuck(&server).await;
+    let socket = server.io.sockets().remove(0);
+    let start = Instant::now();
+    let error = loop {
+        if let Err(error) = socket.wait().emit("n", Binary(vec![7; CHUNK_LEN].into())).await {
+            break error;
+        }
+    };
+    assert!(matches!(error, EmitError::Disconnected), "{error}");
+    lines.expect(&["/ ping timeout"]).await;
+    assert!(start.elapsed() < PING_TIMEOUT + Duration::from_millis(200) + Duration::from_secs(1));
+}
+
+#[tokio::test]
+async fn emit_that_is_given_up_sends_nothing() {
+    let (server, _lines) = usual_server(|config| config.max_queue_len = 1000).await;
+    let client = Polling::join(&server).await;
+    let socket = server.io.sockets().remove(0);
+    socket.emit("first", "x".repeat(900)).unwrap();
+    let second = socket.wait().emit("second", "x".repeat(900));
+    assert!(tokio::time::timeout(Duration::from_millis(50), second).await.is_err());
+    drop(socket.wait().emit("never polled", ()));
+    assert!(client.poll().await.starts_with("42[\"first\","));
+    socket.wait().emit("third", ()).await.unwrap();
+    assert_eq!(client.poll().await, "42[\"third\"]");
+    let error = socket.wait().emit("disconnect", ()).await.unwrap_err();
+    assert!(matches!(error, EmitError::Encode(_)), "{error}");
 }

@@ -78,6 +78,17 @@ impl Acceptor {
         Ok(upgrade)
     }
 
+    /// Whether the page that sent a request may connect, by the rules about [origins](Self::origins). For requests that
+    /// are no upgrades, such as those of a protocol that falls back to HTTP.
+    pub fn allows_origin(&self, headers: &HeaderMap, uri: &Uri) -> bool {
+        let host = match uri.authority() {
+            Some(authority) => Some(authority.as_str().as_bytes()),
+            None => headers.get(header::HOST).map(HeaderValue::as_bytes),
+        };
+        let origins = headers.get_all(header::ORIGIN).iter().map(HeaderValue::as_bytes);
+        self.policy.origins.allows(origins, host)
+    }
+
     fn judge_upgrade(
         &self,
         way: Way,
@@ -91,12 +102,7 @@ impl Acceptor {
             Way::Http2 => UpgradeRequest::from_connect_headers(fields()),
         }?;
         check_no_content(fields())?;
-        let host = match uri.authority() {
-            Some(authority) => Some(authority.as_str().as_bytes()),
-            None => headers.get(header::HOST).map(HeaderValue::as_bytes),
-        };
-        let origins = headers.get_all(header::ORIGIN).iter().map(HeaderValue::as_bytes);
-        if !self.policy.origins.allows(origins, host) {
+        if !self.allows_origin(headers, uri) {
             return Err(HandshakeError::OriginNotAllowed.into());
         }
         let on_upgrade = on_upgrade.ok_or(Rejection(Reason::NotUpgradable))?;

@@ -1,0 +1,75 @@
+//! Socket.IO as what sessions are for.
+
+use bytes::Bytes;
+use std::{sync::Arc, task::Context, time::Duration};
+
+use crate::{
+    DisconnectReason, Handshake, Socket,
+    client::{Client, Violation},
+    engine::{Application, Host, Mailbox, Shared},
+    io::IoInner,
+};
+
+impl Host for IoInner {
+    type App = Client;
+
+    fn engine(&self) -> &Arc<Shared> {
+        &self.engine
+    }
+
+    fn start(self: &Arc<Self>, mailbox: Arc<Mailbox>, handshake: Arc<Handshake>) -> Client {
+        Client::new(self.clone(), mailbox, handshake)
+    }
+}
+
+impl Application for Client {
+    type Violation = Violation;
+
+    fn open(&mut self) {
+        self.open();
+    }
+
+    fn text(&mut self, text: &str, now: Duration) -> Result<(), Violation> {
+        self.text(text, now)
+    }
+
+    fn binary(&mut self, bytes: Bytes) -> Result<(), Violation> {
+        self.binary(bytes)
+    }
+
+    fn run(&mut self, cx: &mut Context<'_>) -> bool {
+        self.run(cx)
+    }
+
+    fn deadline(&self) -> Option<Duration> {
+        self.deadline()
+    }
+
+    fn check_deadlines(&mut self, now: Duration) -> Result<(), Violation> {
+        self.check_deadlines(now)
+    }
+
+    fn reason(violation: &Violation) -> DisconnectReason {
+        violation.reason()
+    }
+
+    fn leave(&mut self, socket: &Socket, reason: DisconnectReason) {
+        self.leave(socket, reason);
+    }
+
+    fn disconnect_all(&mut self) {
+        self.disconnect_all();
+    }
+
+    fn close(&mut self, reason: DisconnectReason) {
+        self.close(reason);
+    }
+
+    fn finish(&mut self, cx: &mut Context<'_>) {
+        self.finish(cx);
+    }
+
+    fn abandon(&mut self) {
+        self.abandon();
+    }
+}
