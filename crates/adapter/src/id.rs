@@ -1,5 +1,7 @@
 //! Names of sockets and rooms.
 
+use serde::ser::SerializeSeq;
+use sockeye_socketio::EventArgs;
 use std::{borrow::Borrow, fmt, ops::Deref, sync::Arc};
 
 macro_rules! name_type {
@@ -56,6 +58,13 @@ macro_rules! name_type {
         impl From<&$name> for $name {
             fn from(name: &$name) -> Self {
                 name.clone()
+            }
+        }
+
+        /// One argument: its text.
+        impl EventArgs for $name {
+            fn serialize_args<S: SerializeSeq>(&self, seq: &mut S) -> Result<(), S::Error> {
+                seq.serialize_element(self)
             }
         }
 

@@ -4,7 +4,7 @@ use sockeye_adapter::{Adapter, AdapterError, BroadcastOptions, LocalPart, Payloa
 use sockeye_socketio::{EventArgs, handler::FromAnswer};
 use std::{sync::Arc, time::Duration};
 
-use crate::{BroadcastAckFuture, EmitError, RemoteSocket, namespace::NamespaceInner};
+use crate::{BroadcastAckFuture, EmitError, RemoteSocket, Socket, namespace::NamespaceInner};
 
 /// A selection of sockets, to be narrowed down and then used.
 ///
@@ -97,6 +97,11 @@ impl Broadcast {
     pub fn emit_with_ack<T: FromAnswer, A: EventArgs>(&self, event: &str, args: A) -> BroadcastAckFuture<T> {
         let event = Payload::event(event, &args).map_err(EmitError::from);
         BroadcastAckFuture::new(&self.namespace, event, &self.options)
+    }
+
+    /// The selected sockets of this server.
+    pub fn sockets(&self) -> Vec<Socket> {
+        self.namespace.select(&self.options)
     }
 
     /// The selected sockets, those of other servers included.

@@ -29,7 +29,10 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use crate::{EmitError, Socket, engine::Pushed, namespace::NamespaceInner, outgoing::Outgoing, trace::warn};
+use crate::{
+    EmitError, Socket, engine::Pushed, namespace::NamespaceInner, observe::Observers, outgoing::Outgoing,
+    trace::warn,
+};
 
 /// How long answers to a broadcast may take where no timeout was set.
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -64,8 +67,10 @@ impl NamespaceInner {
         }
         let packet = Outgoing::from_payload(self.wire(), self.name(), Some(id), event, None)?
             .compression(self.wire(), !options.uncompressed);
+        let observers = Observers::new(self, &packet);
         // A socket that is not sent the event is not expected to answer; one that is gone meanwhile was counted as such.
         sockets.retain(|socket| {
+            observers.tell(socket);
             socket.acks().expect_for(id, sink)
                 && (socket.push(&packet, options.volatile) == Pushed::Queued || !socket.acks().forget(id))
         });

@@ -15,7 +15,8 @@ use sockeye_socketio::{
 use std::{collections::VecDeque, fmt, panic::AssertUnwindSafe, sync::Arc, task::Context, time::Duration};
 
 use events::Joined;
-use work::{Outcome, Work, called, panic_message, report_panic};
+pub(crate) use work::panic_message;
+use work::{Outcome, Work, called, report_panic};
 
 use crate::{
     ConnectError, DisconnectReason, NamespaceRequest, Socket,
@@ -359,6 +360,16 @@ impl Client {
             self.start(&socket, || handler.call(&context));
         }
         self.work.push_back(Work::Remove { socket, reason });
+    }
+
+    /// The connection left long-polling for WebSocket.
+    pub(crate) fn upgraded(&mut self) {
+        let sockets: Vec<_> = self.joined.iter().map(|joined| joined.socket.clone()).collect();
+        for socket in &sockets {
+            for handler in socket.namespace().handlers().upgrade() {
+                self.start(socket, || handler.call(&ConnectContext::new(socket)));
+            }
+        }
     }
 
     /// The application disconnects all sockets of the client.

@@ -53,6 +53,10 @@ impl Application for Client {
         violation.reason()
     }
 
+    fn upgraded(&mut self) {
+        self.upgraded();
+    }
+
     fn leave(&mut self, socket: &Socket, reason: DisconnectReason) {
         self.leave(socket, reason);
     }

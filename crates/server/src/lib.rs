@@ -42,9 +42,11 @@ mod io;
 mod legacy;
 mod namespace;
 mod node;
+mod observe;
 mod outgoing;
 mod reason;
 mod remote;
+mod room_event;
 mod serve;
 mod server_event;
 mod service;
@@ -65,12 +67,14 @@ pub use engine::{
     error::{ConnectionError, Refusal},
 };
 pub use error::{AckError, ConnectError, EmitError};
-pub use handler::{Args, Auth, Data, EventName, IntoReply, RawArgs, Reply, State, Typed};
+pub use handler::{Args, Auth, Data, EventName, IntoReply, RawArgs, Reply, SocketData, State, Typed};
 pub use handshake::{Handshake, RemoteAddr};
 pub use io::{Builder, Io};
 pub use namespace::{HandlerId, Namespace, NamespaceMatcher, NamespaceRequest};
+pub use observe::OutgoingEvent;
 pub use reason::DisconnectReason;
 pub use remote::RemoteSocket;
+pub use room_event::RoomEvent;
 pub use serve::Server;
 pub use server_event::{ServerSideEmit, ServerSideEmitError};
 pub use service::{NotFound, ResponseBody, ServiceFuture, SocketIoLayer, SocketIoService};

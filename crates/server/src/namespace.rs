@@ -2,6 +2,7 @@
 
 mod dynamic;
 mod handlers;
+mod registration;
 
 use http::Extensions;
 use parking_lot::RwLock;
@@ -15,7 +16,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -23,12 +24,10 @@ use std::{
 use crate::{
     Broadcast, BroadcastAckFuture, EmitError, HandlerError, RemoteSocket, Socket,
     config::SocketLimits,
-    handler::{
-        ConnectionHandler, DisconnectHandler, EventHandler, EventMiddleware, Middleware, erase_connection,
-        erase_disconnect, erase_event, erase_event_middleware, erase_middleware,
-    },
     node::LocalNode,
+    observe::Observers,
     outgoing::{Outgoing, Wire},
+    room_event::RoomChanges,
     trace::warn,
 };
 
@@ -64,6 +63,10 @@ pub(crate) struct NamespaceInner {
     cluster: OnceLock<Option<Cluster>>,
     /// Ack ids are unique in the namespace, so that a broadcast can share one.
     next_ack_id: AtomicU64,
+    /// Whether it has observers of outgoing events.
+    is_observed: AtomicBool,
+    /// Whether somebody wants to know what happens to its rooms.
+    is_watched: AtomicBool,
     /// Of a child of a dynamic namespace.
     parent: Option<Arc<Self>>,
     /// Of a dynamic namespace, which has no sockets of its own.
@@ -79,133 +82,6 @@ impl Namespace {
     /// Its name, with the leading slash.
     pub fn name(&self) -> &str {
         &self.inner.name
-    }
-
-    pub(crate) fn register<T>(&self, register: impl FnOnce(&mut Handlers) -> T) -> T {
-        register(Arc::make_mut(&mut self.inner.handlers.write()))
-    }
-
-    /// Changes the handlers such that some are dropped, which is user code: after the lock.
-    fn unregister<T>(&self, unregister: impl FnOnce(&mut Handlers) -> T) -> T {
-        let mut handlers = self.inner.handlers.write();
-        let before = handlers.clone();
-        let result = unregister(Arc::make_mut(&mut handlers));
-        drop(handlers);
-        drop(before);
-        result
-    }
-
-    /// Handles an event of the clients; see [`handler`](crate::handler) for what a handler takes and returns.
-    ///
-    /// A closure that captures something owned is `move |..| { let it = it.clone(); async move { .. } }`: the future of an
-    /// `async move |..|` would borrow from the closure. [`State`](crate::State) needs neither.
-    ///
-    /// # Panics
-    /// When `event` is a reserved name, such as `disconnect`: it never arrives as an event.
-    pub fn on<M: 'static>(&self, event: &str, handler: impl EventHandler<M>) -> HandlerId {
-        check_event_name(event);
-        let handler = erase_event(handler);
-        self.register(|handlers| handlers.events.add(event, false, handler))
-    }
-
-    /// Observes all events of the clients, before the handlers by name run. What it returns answers no
-    /// acknowledgement; to answer it takes an [`Ack`](crate::Ack).
-    pub fn on_any<M: 'static>(&self, handler: impl EventHandler<M>) -> HandlerId {
-        let handler = erase_event(handler);
-        self.register(|handlers| push(&mut handlers.events.any, handler))
-    }
-
-    /// Observes all events as [`on_any`](Self::on_any) does, before the observers that are registered already.
-    pub fn prepend_any<M: 'static>(&self, handler: impl EventHandler<M>) -> HandlerId {
-        let handler = erase_event(handler);
-        self.register(|handlers| prepend(&mut handlers.events.any, handler))
-    }
-
-    /// Handles new connections. The client already knows that it is connected.
-    pub fn on_connection<M: 'static>(&self, handler: impl ConnectionHandler<M>) -> HandlerId {
-        let handler = erase_connection(handler);
-        self.register(|handlers| push(&mut handlers.connection, handler))
-    }
-
-    /// Handles disconnections while the socket is still in its rooms.
-    pub fn on_disconnecting<M: 'static>(&self, handler: impl DisconnectHandler<M>) -> HandlerId {
-        let handler = erase_disconnect(handler);
-        self.register(|handlers| push(&mut handlers.disconnecting, handler))
-    }
-
-    /// Handles disconnections after the socket left its rooms.
-    pub fn on_disconnect<M: 'static>(&self, handler: impl DisconnectHandler<M>) -> HandlerId {
-        let handler = erase_disconnect(handler);
-        self.register(|handlers| push(&mut handlers.disconnect, handler))
-    }
-
-    /// Adds a middleware: it decides, once per connection and in the order of registration, whether a client may
-    /// connect. An error becomes the client's `connect_error`; a
-    /// [`ConnectError`](crate::ConnectError) can carry data.
-    ///
-    /// A client that goes away while middleware runs is never connected, and so never disconnects: what has to be undone
-    /// at the end belongs into [`on_connection`](Self::on_connection).
-    pub fn middleware<M: 'static>(&self, middleware: impl Middleware<M>) -> HandlerId {
-        let middleware = erase_middleware(middleware);
-        self.register(|handlers| push(&mut handlers.middleware, middleware))
-    }
-
-    /// Adds a middleware for the events of all sockets, as `socket.use` of the official server does for one; see
-    /// [`Socket::middleware`], whose middleware comes after it.
-    ///
-    /// ```
-    /// use sockeye::{EventError, EventName, Io, Socket};
-    ///
-    /// #[derive(Clone)]
-    /// struct Admin;
-    ///
-    /// let io = Io::new();
-    /// io.socket_middleware(async |socket: Socket, EventName(event): EventName| {
-    ///     if event.starts_with("admin:") && socket.data::<Admin>().is_none() {
-    ///         return Err(EventError::new("not allowed"));
-    ///     }
-    ///     Ok(())
-    /// });
-    /// ```
-    pub fn socket_middleware<M: 'static>(&self, middleware: impl EventMiddleware<M>) -> HandlerId {
-        let middleware = erase_event_middleware(middleware);
-        self.register(|handlers| push(&mut handlers.events.middleware, middleware))
-    }
-
-    /// Whether every socket handles one event after the other. Default no: the handlers of an event start in the order of the
-    /// events, but do not wait for each other where they wait for something else.
-    ///
-    /// With `true`, the handlers of an event run in the order of registration, each to its end, before those of the next
-    /// event, and the first event waits for the connection handlers. Answers to acknowledgements are no events, so a
-    /// handler may wait for one. Observers and disconnection handlers do not wait either; events that still wait when the
-    /// socket disconnects are dropped. It holds for the events that arrive from now on.
-    pub fn set_sequential(&self, sequential: bool) {
-        self.register(|handlers| handlers.sequential = Some(sequential));
-    }
-
-    /// Is told of what goes wrong in handlers: arguments that do not deserialize, returned errors, panics, and of events that
-    /// were refused. For the official server that is `socket.on("error")`. There is one such function; a later
-    /// one replaces it. It must not block.
-    pub fn on_error(&self, handle: impl Fn(&Socket, &HandlerError) + Send + Sync + 'static) {
-        let handle = Arc::new(handle);
-        self.unregister(|handlers| handlers.error = Some(handle));
-    }
-
-    /// Takes away what was registered with this namespace: a handler, an observer, a middleware. `false` when it is not
-    /// there any more. Events that arrive from now on do not reach it.
-    pub fn off(&self, id: HandlerId) -> bool {
-        self.unregister(|handlers| handlers.remove(id))
-    }
-
-    /// Takes away all handlers of an event that were registered with this namespace, not those of single sockets. Returns
-    /// how many there were.
-    pub fn off_event(&self, event: &str) -> usize {
-        self.unregister(|handlers| handlers.events.remove_event(event))
-    }
-
-    /// Takes away all observers of events that were registered with this namespace. Returns how many there were.
-    pub fn off_any(&self) -> usize {
-        self.unregister(|handlers| std::mem::take(&mut handlers.events.any).len())
     }
 
     /// All sockets of the namespace, to be narrowed down.
@@ -369,6 +245,8 @@ impl NamespaceInner {
             index: RwLock::default(),
             cluster: OnceLock::new(),
             next_ack_id: AtomicU64::new(0),
+            is_observed: AtomicBool::new(false),
+            is_watched: AtomicBool::new(false),
             parent: None,
             family: None,
         }
@@ -430,6 +308,23 @@ impl NamespaceInner {
         }
     }
 
+    /// Notes what to look for where nobody looks at the handlers otherwise.
+    fn note_observers(&self, handlers: &Handlers) {
+        self.is_observed.store(!handlers.events.outgoing.is_empty(), Ordering::Relaxed);
+        self.is_watched.store(!handlers.rooms.is_empty(), Ordering::Relaxed);
+    }
+
+    /// Whether somebody observes the events to its sockets.
+    pub(crate) fn is_observed(&self) -> bool {
+        let observed = |namespace: &Self| namespace.is_observed.load(Ordering::Relaxed);
+        observed(self) || self.parent.as_deref().is_some_and(observed)
+    }
+
+    fn room_changes(&self) -> RoomChanges {
+        let watched = |namespace: &Self| namespace.is_watched.load(Ordering::Relaxed);
+        RoomChanges::new(watched(self) || self.parent.as_deref().is_some_and(watched))
+    }
+
     pub(crate) fn report(&self, socket: &Socket, error: &HandlerError) {
         if let Some(handle) = self.handlers().error() {
             // There is nobody left to tell of its panic.
@@ -439,44 +334,70 @@ impl NamespaceInner {
 
     /// Takes a socket that passed the middleware, and puts it into the rooms that this made it join.
     pub(crate) fn admit(&self, socket: &Socket) -> bool {
+        let mut changes = self.room_changes();
         {
             let mut index = self.index.write();
             if !index.insert(socket.id().clone(), socket.clone()) {
                 return false;
             }
+            changes.joined(&index, socket.id(), socket.id());
             for room in socket.set_connected() {
-                index.join(socket.id(), room);
+                if index.join(socket.id(), room.clone()) {
+                    changes.joined(&index, socket.id(), room);
+                }
             }
         }
         self.rooms_changed(|| self.rooms_of(socket));
+        changes.tell(|| self.handlers());
         true
     }
 
     pub(crate) fn remove(&self, socket: &Socket) {
-        let rooms = if self.follows_rooms() { self.rooms_of(socket) } else { Vec::new() };
-        self.index.write().remove(socket.id());
+        let mut changes = self.room_changes();
+        let mut index = self.index.write();
+        let wanted = changes.are_wanted() || self.follows_rooms();
+        let rooms = if wanted { index.rooms_of(socket.id()) } else { Vec::new() };
+        let removed = index.remove(socket.id());
+        for room in &rooms {
+            changes.left(&index, socket.id(), room);
+        }
+        drop(index);
+        drop(removed);
         self.rooms_changed(|| rooms);
+        changes.tell(|| self.handlers());
     }
 
     pub(crate) fn join(&self, socket: &Socket, room: Room) -> bool {
+        let mut changes = self.room_changes();
         let mut index = self.index.write();
         let count = index.room_count_of(socket.id());
         let fits = self.limits.fits(count, &room);
         let joined = fits && index.join(socket.id(), room.clone());
+        if joined {
+            changes.joined(&index, socket.id(), &room);
+        }
         drop(index);
         if !fits {
             warn!(target: "sockeye::socket", count = %count, len = %room.len(), "room not joined: limit");
         }
         if joined {
             self.rooms_changed(|| vec![room]);
+            changes.tell(|| self.handlers());
         }
         joined
     }
 
     pub(crate) fn leave(&self, socket: &Socket, room: &str) -> bool {
-        let left = self.index.write().leave(socket.id(), room);
+        let mut changes = self.room_changes();
+        let mut index = self.index.write();
+        let left = index.leave(socket.id(), room);
+        if left {
+            changes.left(&index, socket.id(), room);
+        }
+        drop(index);
         if left {
             self.rooms_changed(|| vec![room.into()]);
+            changes.tell(|| self.handlers());
         }
         left
     }
@@ -517,7 +438,9 @@ impl NamespaceInner {
 
     /// Sends a packet to the selected sockets of this server. The lock is held for the selection only.
     pub(crate) fn broadcast_local(&self, packet: &Outgoing, options: &BroadcastOptions) {
+        let observers = Observers::new(self, packet);
         for socket in self.select(options) {
+            observers.tell(&socket);
             let _ = socket.send(packet, options.volatile);
         }
     }

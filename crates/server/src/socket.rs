@@ -1,5 +1,7 @@
 //! Sockets: a client in a namespace.
 
+mod registration;
+
 use bytestring::ByteString;
 use http::Extensions;
 use parking_lot::{Mutex, RwLock};
@@ -10,20 +12,20 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
 };
 
 use crate::{
-    AckFuture, Broadcast, EmitError, Emitter, FromAnswer, HandlerId, Handshake, Namespace, SlowConsumer,
+    AckFuture, Broadcast, EmitError, Emitter, FromAnswer, Handshake, Namespace, SlowConsumer, Transport,
     WaitingEmitter,
     ack::Acks,
     engine::{Command, Mailbox, Pushed, random_id},
     greeting::Greeting,
-    handler::{EventHandler, EventMiddleware, erase_event, erase_event_middleware},
-    namespace::{EventHandlers, NamespaceInner, check_event_name, prepend, push},
+    namespace::{EventHandlers, NamespaceInner},
+    observe::Observers,
     outgoing::Outgoing,
 };
 
@@ -51,6 +53,8 @@ struct SocketInner {
     slow_consumer: AtomicU8,
     /// How many events were dropped because the queue was full.
     dropped_count: AtomicU64,
+    /// Whether it has observers of outgoing events.
+    is_observed: AtomicBool,
 }
 
 /// What a socket shares with the other servers, as JSON.
@@ -92,6 +96,7 @@ impl Socket {
                 data: Mutex::new(None),
                 slow_consumer,
                 dropped_count: AtomicU64::new(0),
+                is_observed: AtomicBool::new(false),
             }),
         }
     }
@@ -129,9 +134,15 @@ impl Socket {
         matches!(*self.inner.state.lock(), State::Greeting(_) | State::Connected)
     }
 
+    /// What carries its packets now, which changes once when a client upgrades; see
+    /// [`Namespace::on_upgrade`](crate::Namespace::on_upgrade).
+    pub fn transport(&self) -> Transport {
+        self.inner.mailbox.transport()
+    }
+
     /// Whether its packets travel over WebSocket by now, rather than over long-polling.
     pub fn is_websocket(&self) -> bool {
-        self.inner.mailbox.transport() == sockeye_engineio::Transport::WebSocket
+        self.transport() == Transport::WebSocket
     }
 
     /// Sends an event to the client.
@@ -263,91 +274,6 @@ impl Socket {
         self.inner.namespace.rooms_of(self)
     }
 
-    /// Handles an event of this client alone, after the handlers of the namespace. Prefer
-    /// [`Namespace::on`](crate::Namespace::on), which costs nothing per client.
-    ///
-    /// # Panics
-    /// When `event` is a reserved name.
-    pub fn on<M: 'static>(&self, event: &str, handler: impl EventHandler<M>) -> HandlerId {
-        check_event_name(event);
-        let handler = erase_event(handler);
-        self.register(|handlers| handlers.add(event, false, handler))
-    }
-
-    /// Handles the next event of this name of this client alone, and none after it.
-    ///
-    /// # Panics
-    /// When `event` is a reserved name.
-    pub fn once<M: 'static>(&self, event: &str, handler: impl EventHandler<M>) -> HandlerId {
-        check_event_name(event);
-        let handler = erase_event(handler);
-        self.register(|handlers| handlers.add(event, true, handler))
-    }
-
-    /// Observes all events of this client alone, as [`Namespace::on_any`](crate::Namespace::on_any).
-    pub fn on_any<M: 'static>(&self, handler: impl EventHandler<M>) -> HandlerId {
-        let handler = erase_event(handler);
-        self.register(|handlers| push(&mut handlers.any, handler))
-    }
-
-    /// Observes all events as [`on_any`](Self::on_any) does, before the observers that this socket has already.
-    pub fn prepend_any<M: 'static>(&self, handler: impl EventHandler<M>) -> HandlerId {
-        let handler = erase_event(handler);
-        self.register(|handlers| prepend(&mut handlers.any, handler))
-    }
-
-    /// Adds a middleware for the events of this client: `socket.use` of the official server. It sees an event after the
-    /// observers and before the handlers by name, and takes what they [take](crate::handler).
-    ///
-    /// Middleware runs in the order of registration, that of the [namespace](crate::Namespace::socket_middleware) first. It
-    /// may wait; meanwhile the later events of the socket wait too, so that they keep their order. The first error ends it:
-    /// the handlers by name are not called, [`on_error`](crate::Namespace::on_error) gets
-    /// [`HandlerError::Refused`](crate::HandlerError::Refused), and the client, if it asked for an acknowledgement, gets
-    /// `{"error": message, "data": data}`, see [`EventError`](crate::EventError). (The official server leaves it without an
-    /// answer.) A middleware that panics refuses with `internal error`.
-    ///
-    /// Events without middleware cost less: they are not kept while it decides.
-    pub fn middleware<M: 'static>(&self, middleware: impl EventMiddleware<M>) -> HandlerId {
-        let middleware = erase_event_middleware(middleware);
-        self.register(|handlers| push(&mut handlers.middleware, middleware))
-    }
-
-    /// Takes away what was registered with this socket. `false` when it is not there any more: it was taken away before,
-    /// was a handler for [one event](Self::once) and had it, or the socket is disconnected.
-    pub fn off(&self, id: HandlerId) -> bool {
-        self.unregister(|handlers| handlers.remove(id)).unwrap_or(false)
-    }
-
-    /// Takes away all handlers of an event that were registered with this socket. Returns how many there were.
-    pub fn off_event(&self, event: &str) -> usize {
-        self.unregister(|handlers| handlers.remove_event(event)).unwrap_or(0)
-    }
-
-    /// Takes away all observers of events that were registered with this socket. Returns how many there were.
-    pub fn off_any(&self) -> usize {
-        self.unregister(|handlers| std::mem::take(&mut handlers.any).len()).unwrap_or(0)
-    }
-
-    fn register<T>(&self, register: impl FnOnce(&mut EventHandlers) -> T) -> T {
-        let mut handlers = self.inner.handlers.write();
-        // Nothing comes to a socket that is disconnected, and nothing would drop the handler any more.
-        if matches!(*self.inner.state.lock(), State::Disconnected) {
-            drop(handlers);
-            return register(&mut EventHandlers::default());
-        }
-        register(Arc::make_mut(handlers.get_or_insert_default()))
-    }
-
-    /// Changes the handlers such that some are dropped, which is user code: after the lock.
-    fn unregister<T>(&self, unregister: impl FnOnce(&mut EventHandlers) -> T) -> Option<T> {
-        let mut handlers = self.inner.handlers.write();
-        let before = handlers.clone();
-        let result = handlers.as_mut().map(|handlers| unregister(Arc::make_mut(handlers)));
-        drop(handlers);
-        drop(before);
-        result
-    }
-
     /// Drops the handlers of a disconnected socket: they may hold it.
     pub(crate) fn clear_handlers(&self) {
         let handlers = self.inner.handlers.write().take();
@@ -424,6 +350,10 @@ impl Socket {
 
     pub(crate) fn acks(&self) -> &Acks {
         &self.inner.acks
+    }
+
+    pub(crate) fn is_observed(&self) -> bool {
+        self.inner.is_observed.load(Ordering::Relaxed)
     }
 
     pub(crate) fn own_handlers(&self) -> Option<Arc<EventHandlers>> {
@@ -520,7 +450,7 @@ impl Socket {
         }
     }
 
-    /// Encodes an event for this client.
+    /// Encodes an event that is to be sent to this client, and tells those who observe that.
     pub(crate) fn encode_event<A: EventArgs>(
         &self,
         event: &str,
@@ -529,7 +459,10 @@ impl Socket {
         compress: bool,
     ) -> Result<Outgoing, EmitError> {
         let wire = self.inner.namespace.wire();
-        Ok(Outgoing::event(wire, self.namespace_name(), ack_id, event, args)?.compression(wire, compress))
+        let packet =
+            Outgoing::event(wire, self.namespace_name(), ack_id, event, args)?.compression(wire, compress);
+        Observers::new(&self.inner.namespace, &packet).tell(self);
+        Ok(packet)
     }
 
     pub(crate) fn to_remote(&self) -> RemoteSocketData {

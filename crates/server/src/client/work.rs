@@ -165,7 +165,7 @@ pub(super) fn report_panic(socket: &Socket, panic: &(dyn Any + Send)) {
     socket.namespace().report(socket, &error);
 }
 
-pub(super) fn panic_message(panic: &(dyn Any + Send)) -> &str {
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or_default()
 }

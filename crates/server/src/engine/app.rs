@@ -44,6 +44,9 @@ pub(crate) trait Application: Send + Unpin + 'static {
     /// What is told to whoever is still connected after a violation, when the connection cannot close at once.
     fn reason(violation: &Self::Violation) -> DisconnectReason;
 
+    /// The connection left long-polling for WebSocket.
+    fn upgraded(&mut self) {}
+
     /// The application disconnects one socket.
     fn leave(&mut self, _socket: &Socket, _reason: DisconnectReason) {}
 

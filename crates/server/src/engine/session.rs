@@ -335,6 +335,7 @@ impl<A: Application> SessionTask<A> {
         self.mailbox.set_transport(Transport::WebSocket);
         self.transport = Carrier::WebSocket(websocket);
         debug!(target: "sockeye::engine", "session upgraded to WebSocket");
+        self.app.upgraded();
     }
 
     /// Sends what is queued.

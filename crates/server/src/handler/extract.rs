@@ -16,6 +16,10 @@ impl FromContext<EventContext<'_>> for Ack {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct State<T>(pub T);
 
+/// What was kept with the socket by [`Socket::set_data`], cloned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SocketData<T>(pub T);
+
 /// What the client sent as `auth` when it connected, deserialized; nothing like `null`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Auth<T>(pub T);
@@ -39,6 +43,13 @@ macro_rules! everywhere {
                 fn from_context(context: &$context<'_>) -> Result<Self, Rejection> {
                     let state = context.socket().namespace().state::<T>();
                     state.map(Self).ok_or(Rejection::missing("State<T> of a type that the server was not given"))
+                }
+            }
+
+            impl<T: Clone + Send + Sync + 'static> FromContext<$context<'_>> for SocketData<T> {
+                fn from_context(context: &$context<'_>) -> Result<Self, Rejection> {
+                    let data = context.socket().data::<T>();
+                    data.map(Self).ok_or(Rejection::missing("SocketData<T> of a type that the socket has none of"))
                 }
             }
 

@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | [`Socket`] | all | the socket |
 //! | [`State<T>`](crate::State) | all | what [`Builder::state`](crate::Builder::state) was given |
+//! | [`SocketData<T>`](crate::SocketData) | all | what [`Socket::set_data`] was given |
 //! | [`Auth<T>`](crate::Auth) | all | what the client sent as `auth` when it connected |
 //! | [`Data<T>`](crate::Data) | events | the first argument |
 //! | [`Args<T>`](crate::Args) | events | all arguments, as a tuple |
@@ -30,7 +31,7 @@ use crate::{
 
 pub(crate) use context::OwnedEvent;
 pub use context::{ConnectContext, DisconnectContext, EventContext};
-pub use extract::{Auth, State};
+pub use extract::{Auth, SocketData, State};
 pub use server_event::{ServerEventContext, ServerEventHandler};
 pub use sockeye_socketio::handler::{
     Answer, Args, Data, EventError, EventName, FromContext, IntoReply, RawArgs, Rejection, Reply, Typed,

@@ -19,6 +19,8 @@ use crate::{
         AnyConnectionHandler, AnyDisconnectHandler, AnyEventHandler, AnyEventMiddleware, AnyMiddleware,
         AnyServerEventHandler,
     },
+    observe::OnOutgoing,
+    room_event::OnRoomEvent,
 };
 
 /// Names a handler that was registered, so that it can be removed: [`Namespace::off`](crate::Namespace::off),
@@ -86,6 +88,7 @@ fn take<H: ?Sized>(list: &mut List<H>, id: HandlerId) -> bool {
 pub(crate) struct EventHandlers {
     pub(crate) middleware: List<dyn AnyEventMiddleware>,
     pub(crate) any: List<dyn AnyEventHandler>,
+    pub(crate) outgoing: List<OnOutgoing>,
     named: HashMap<String, List<dyn AnyEventHandler>>,
 }
 
@@ -105,7 +108,8 @@ impl EventHandlers {
     }
 
     pub(crate) fn remove(&mut self, id: HandlerId) -> bool {
-        let mut removed = take(&mut self.any, id) || take(&mut self.middleware, id);
+        let mut removed =
+            take(&mut self.any, id) || take(&mut self.middleware, id) || take(&mut self.outgoing, id);
         self.named.retain(|_, list| {
             removed |= take(list, id);
             !list.is_empty()
@@ -123,6 +127,8 @@ impl EventHandlers {
 pub(crate) struct Handlers {
     pub(crate) middleware: List<dyn AnyMiddleware>,
     pub(crate) connection: List<dyn AnyConnectionHandler>,
+    pub(crate) upgrade: List<dyn AnyConnectionHandler>,
+    pub(crate) rooms: List<OnRoomEvent>,
     pub(crate) disconnecting: List<dyn AnyDisconnectHandler>,
     pub(crate) disconnect: List<dyn AnyDisconnectHandler>,
     pub(crate) events: EventHandlers,
@@ -136,6 +142,8 @@ impl Handlers {
     pub(crate) fn remove(&mut self, id: HandlerId) -> bool {
         take(&mut self.middleware, id)
             || take(&mut self.connection, id)
+            || take(&mut self.upgrade, id)
+            || take(&mut self.rooms, id)
             || take(&mut self.disconnecting, id)
             || take(&mut self.disconnect, id)
             || self.events.remove(id)
@@ -160,6 +168,18 @@ impl Snapshot {
 
     pub(crate) fn connection(&self) -> impl Iterator<Item = &dyn AnyConnectionHandler> {
         self.each().flat_map(|handlers| &handlers.connection).map(|registered| &*registered.handler)
+    }
+
+    pub(crate) fn upgrade(&self) -> impl Iterator<Item = &dyn AnyConnectionHandler> {
+        self.each().flat_map(|handlers| &handlers.upgrade).map(|registered| &*registered.handler)
+    }
+
+    pub(crate) fn outgoing(&self) -> impl Iterator<Item = &OnOutgoing> {
+        self.each().flat_map(|handlers| &handlers.events.outgoing).map(|registered| &*registered.handler)
+    }
+
+    pub(crate) fn room_events(&self) -> impl Iterator<Item = &OnRoomEvent> {
+        self.each().flat_map(|handlers| &handlers.rooms).map(|registered| &*registered.handler)
     }
 
     pub(crate) fn disconnecting(&self) -> impl Iterator<Item = &dyn AnyDisconnectHandler> {

@@ -1,6 +1,6 @@
 //! The upgrade from long-polling to WebSocket.
 
-use sockeye::{Data, Socket};
+use sockeye::{Data, Socket, Transport};
 use sockeye_tokio_websocket::Message;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -199,4 +199,30 @@ async fn heartbeat_goes_on_over_the_websocket() {
     }
     lines.expect(&["/ ping timeout"]).await;
     ws.expect_end().await;
+}
+
+#[tokio::test]
+async fn upgrade_is_told_to_every_socket_of_the_connection() {
+    let (server, _lines) = usual_server(|_| ()).await;
+    let (log, mut heard) = log();
+    for namespace in [&*server.io, &server.io.of("/chat")] {
+        let log = log.clone();
+        namespace.on_upgrade(move |socket: Socket| {
+            assert_eq!(socket.transport(), Transport::WebSocket);
+            log.write(socket.namespace_name());
+            async move { socket.emit("upgraded", ()) }
+        });
+    }
+    let client = Polling::join(&server).await;
+    client.post("40/chat,").await;
+    client.poll().await;
+    assert_eq!(server.io.sockets()[0].transport(), Transport::Polling);
+    let mut ws = probe(&server, &client).await;
+    heard.expect_silence().await;
+    ws.send("5").await;
+    heard.expect(&["/", "/chat"]).await;
+    ws.expect(&["42[\"upgraded\"]", "42/chat,[\"upgraded\"]"]).await;
+    // A connection that begins with WebSocket has nothing to upgrade.
+    let (_ws, _) = Ws::join(&server).await;
+    heard.expect_silence().await;
 }

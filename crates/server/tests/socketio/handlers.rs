@@ -1,7 +1,7 @@
 //! What handlers take, and what happens when they go wrong.
 
 use serde::Deserialize;
-use sockeye::{Args, Auth, Data, EventError, EventName, Io, RawArgs, Reply, Socket, State};
+use sockeye::{Args, Auth, Data, EventError, EventName, Io, RawArgs, Reply, Socket, SocketData, State};
 use std::{
     sync::{
         Arc,
@@ -239,4 +239,31 @@ async fn errors_for_the_client_answer_it_and_others_do_not() {
     heard.expect(&["event refused: full", "event refused: full"]).await;
     heard.expect_silence().await;
     ws.expect_alive().await;
+}
+
+#[tokio::test]
+async fn data_of_the_socket_is_an_argument_of_handlers() {
+    #[derive(Clone)]
+    struct User(&'static str);
+
+    let (server, _lines) = usual_server(|_| ()).await;
+    let (log, mut heard) = log();
+    log.errors(&server.io);
+    server.io.middleware(async |socket: Socket| {
+        socket.set_data(User("ann"));
+        Ok::<_, &str>(())
+    });
+    server.io.on_connection(async |SocketData(User(name)): SocketData<User>, socket: Socket| {
+        socket.emit("hello", (name, socket.id(), socket.rooms()))
+    });
+    server.io.on("who", async |SocketData(User(name)): SocketData<User>| name);
+    server.io.on("missing", async |_: SocketData<u8>| "called");
+    let (mut ws, id) = Ws::join(&server).await;
+    ws.expect(&[&format!("42[\"hello\",\"ann\",\"{id}\",[\"{id}\"]]")]).await;
+    ws.send("421[\"who\"]").await;
+    ws.expect(&["431[\"ann\"]"]).await;
+    ws.send("422[\"missing\"]").await;
+    assert!(heard.next().await.contains("SocketData<T>"));
+    server.io.socket(&id).unwrap().emit("id", server.io.socket(&id).unwrap().id()).unwrap();
+    ws.expect(&[&format!("42[\"id\",\"{id}\"]")]).await;
 }

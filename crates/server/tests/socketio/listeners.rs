@@ -1,6 +1,6 @@
 //! Registering and taking away handlers.
 
-use sockeye::{EventName, HandlerId, Socket};
+use sockeye::{Binary, EventName, HandlerId, OutgoingEvent, Parser, Socket};
 
 use crate::common::{Log, TestServer, Ws, log, usual_handlers, usual_server};
 
@@ -184,4 +184,103 @@ async fn what_a_handler_holds_is_dropped_when_it_is_taken_away() {
         }
         heard.expect(&["dropped 0"]).await;
     }
+}
+
+/// An observer of outgoing events that writes a word, the name and the arguments.
+fn observe(log: &Log, word: &'static str) -> impl Fn(&Socket, &OutgoingEvent) + Send + Sync + 'static {
+    let log = log.clone();
+    move |_, event| {
+        let ack = if event.wants_ack() { "?" } else { "" };
+        log.write(format_args!("{word} {}{ack} {}", event.name(), event.raw_args().json()));
+    }
+}
+
+#[tokio::test]
+async fn outgoing_events_are_observed_however_they_are_sent() {
+    let (server, mut ws, socket) = connected().await;
+    let (log, mut heard) = log();
+    server.io.on_any_outgoing(observe(&log, "all"));
+    socket.on_any_outgoing(observe(&log, "own"));
+    socket.emit("one", (1, "a")).unwrap();
+    heard.expect(&["all one [1,\"a\"]", "own one [1,\"a\"]"]).await;
+    server.io.emit("two", ()).unwrap();
+    heard.expect(&["all two []", "own two []"]).await;
+    socket.volatile().emit("three", Binary(vec![7].into())).unwrap();
+    heard.expect(&["all three [{\"_placeholder\":true,\"num\":0}]"]).await;
+    heard.next().await;
+    drop(socket.emit_with_ack::<u8, _>("four", 4));
+    heard.expect(&["all four? [4]", "own four? [4]"]).await;
+    drop(server.io.within(socket.id()).emit_with_ack::<u8, _>("five", 5));
+    heard.expect(&["all five? [5]", "own five? [5]"]).await;
+    socket.wait().emit("six", ()).await.unwrap();
+    heard.expect(&["all six []", "own six []"]).await;
+    // Answers are no events, and those who are not meant do not get one.
+    ws.send("421[\"alive\"]").await;
+    server.io.to("nobody").emit("seven", ()).unwrap();
+    socket.broadcast().emit("eight", ()).unwrap();
+    heard.expect_silence().await;
+    ws.expect(&["42[\"one\",1,\"a\"]", "42[\"two\"]"]).await;
+    socket.disconnect(false);
+    assert!(socket.emit("nine", ()).is_err());
+    heard.expect_silence().await;
+}
+
+#[tokio::test]
+async fn broadcast_is_observed_once_per_recipient_and_read_once() {
+    let (server, _ws, _) = connected().await;
+    let (_other, other_id) = Ws::join(&server).await;
+    let (log, mut heard) = log();
+    server.io.on_any_outgoing(move |socket, event| {
+        let (number, text): (u8, String) = event.args().unwrap();
+        log.write(format_args!("{} {number} {text}", socket.id()));
+    });
+    server.io.except(other_id.as_str()).emit("e", (1, "a")).unwrap();
+    assert!(heard.next().await.ends_with(" 1 a"));
+    heard.expect_silence().await;
+    server.io.emit("e", (2, "b")).unwrap();
+    let ids = [heard.next().await, heard.next().await];
+    assert!(ids.contains(&format!("{other_id} 2 b")), "{ids:?}");
+}
+
+#[tokio::test]
+async fn observers_of_outgoing_events_come_and_go_like_the_others() {
+    let (server, _ws, socket) = connected().await;
+    let (log, mut heard) = log();
+    let second = server.io.on_any_outgoing(observe(&log, "2"));
+    server.io.prepend_any_outgoing(observe(&log, "1"));
+    let fourth = socket.on_any_outgoing(observe(&log, "4"));
+    socket.prepend_any_outgoing(observe(&log, "3"));
+    socket.emit("e", ()).unwrap();
+    heard.expect(&["1 e []", "2 e []", "3 e []", "4 e []"]).await;
+    assert!(server.io.off(second) && socket.off(fourth));
+    socket.emit("e", ()).unwrap();
+    heard.expect(&["1 e []", "3 e []"]).await;
+    assert_eq!((server.io.off_any_outgoing(), socket.off_any_outgoing()), (1, 1));
+    socket.emit("e", ()).unwrap();
+    heard.expect_silence().await;
+}
+
+#[tokio::test]
+async fn observer_that_panics_keeps_no_event_from_its_client() {
+    let (server, mut ws, socket) = connected().await;
+    let (log, mut heard) = log();
+    log.errors(&server.io);
+    server.io.on_any_outgoing(|_, _| panic!("observer"));
+    socket.emit("e", ()).unwrap();
+    heard.expect(&["the handler panicked: observer"]).await;
+    ws.expect(&["42[\"e\"]"]).await;
+}
+
+#[tokio::test]
+async fn outgoing_events_are_observed_with_msgpack_and_in_children() {
+    let (log, mut heard) = log();
+    let io = sockeye::Io::builder().config(|config| config.parser = Parser::MsgPack).build();
+    let parent = io.of_dynamic(|name: &str| name == "/child");
+    parent.on_any_outgoing(observe(&log, "parent"));
+    parent.on_connection(async |socket: Socket| socket.emit("e", (1, Binary(vec![7].into()), "x")));
+    let server = TestServer::start(&io).await;
+    let mut ws = Ws::open(&server).await;
+    // {type: 0, nsp: "/child"}
+    ws.send_binary(b"\x82\xa4type\x00\xa3nsp\xa6/child").await;
+    heard.expect(&["parent e [1,{\"_placeholder\":true,\"num\":0},\"x\"]"]).await;
 }

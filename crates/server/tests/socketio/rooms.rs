@@ -1,8 +1,8 @@
 //! Rooms, and whom broadcasts reach.
 
-use sockeye::{Binary, Data, Socket};
+use sockeye::{Binary, Data, RoomEvent, Socket};
 
-use crate::common::{Polling, QUIET, TestServer, Ws, until, usual_server};
+use crate::common::{Polling, QUIET, TestServer, Ws, log, until, usual_server};
 
 /// Three clients of the main namespace: `a` in the rooms x and y, `b` in x, `c` in none.
 async fn three() -> (TestServer, [(Ws, String); 3]) {
@@ -168,4 +168,76 @@ async fn namespaces_have_rooms_of_their_own() {
     chat.to(id.as_str()).emit("nobody", ()).unwrap();
     ws.expect(&["42[\"main\"]", "42/chat,[\"chat\",1]"]).await;
     ws.expect_alive().await;
+}
+
+#[tokio::test]
+async fn what_happens_to_rooms_is_told() {
+    let (server, mut lines) = usual_server(|_| ()).await;
+    let (log, mut heard) = log();
+    let written = log.clone();
+    let id = server.io.on_room_event(move |event| match event {
+        RoomEvent::Created { room } => written.write(format_args!("create {}", short(room))),
+        RoomEvent::Joined { room, .. } => written.write(format_args!("join {}", short(room))),
+        RoomEvent::Left { room, .. } => written.write(format_args!("leave {}", short(room))),
+        RoomEvent::Deleted { room } => written.write(format_args!("delete {}", short(room))),
+        _ => {}
+    });
+    /// Names of own rooms differ from run to run.
+    fn short(room: &str) -> &str {
+        if room.len() == 20 { "own" } else { room }
+    }
+    server.io.middleware(async |socket: Socket| {
+        socket.join("early");
+        Ok::<_, &str>(())
+    });
+    let (mut ws, first) = Ws::join(&server).await;
+    heard.expect(&["create own", "join own", "create early", "join early"]).await;
+    let (_other, _) = Ws::join(&server).await;
+    heard.expect(&["create own", "join own", "join early"]).await;
+    let socket = server.io.socket(&first).unwrap();
+    assert!(socket.join("a") && !socket.join("a") && socket.leave("early") && !socket.leave("early"));
+    heard.expect(&["create a", "join a", "leave early"]).await;
+    server.io.sockets_join("a");
+    heard.expect(&["join a"]).await;
+    server.io.sockets_leave("a");
+    let mut gone = [heard.next().await, heard.next().await, heard.next().await];
+    gone.sort();
+    assert_eq!(gone, ["delete a", "leave a", "leave a"]);
+    socket.join("last");
+    heard.expect(&["create last", "join last"]).await;
+    ws.send("41").await;
+    heard.expect(&["leave own", "delete own", "leave last", "delete last"]).await;
+    lines.expect(&["/ client namespace disconnect"]).await;
+    assert!(server.io.off(id));
+    ws.connect("").await;
+    heard.expect_silence().await;
+}
+
+#[tokio::test]
+async fn who_hears_of_a_room_may_change_rooms() {
+    let (server, _lines) = usual_server(|_| ()).await;
+    let io = server.io.clone();
+    server.io.on_room_event(move |event| {
+        if let RoomEvent::Joined { room, id } = event
+            && &**room == "first"
+        {
+            io.socket(id).unwrap().join("second");
+        }
+    });
+    let (_ws, id) = Ws::join(&server).await;
+    server.io.socket(&id).unwrap().join("first");
+    assert_eq!(server.io.room_len("second"), 1);
+}
+
+#[tokio::test]
+async fn sockets_of_this_server_are_selected() {
+    let (server, _lines) = usual_server(|_| ()).await;
+    let (_a, a) = Ws::join(&server).await;
+    let (_b, b) = Ws::join(&server).await;
+    server.io.socket(&a).unwrap().join("room");
+    let ids = |sockets: Vec<Socket>| sockets.iter().map(|s| s.id().to_string()).collect::<Vec<_>>();
+    let (ids_a, ids_b) = ([a.as_str()], [b.as_str()]);
+    assert_eq!(ids(server.io.to("room").sockets()), ids_a);
+    assert_eq!(ids(server.io.except("room").sockets()), ids_b);
+    assert_eq!(ids(server.io.socket(&a).unwrap().broadcast().sockets()), ids_b);
 }
