@@ -145,7 +145,8 @@ fn receive_piece(connection: &mut Connection, input: &mut BytesMut, out: &mut Ou
     }
 }
 
-/// Receives through a [`ReceiveBuffer`], which has to know whether there is a frame in it.
+/// Receives through a [`ReceiveBuffer`], which has to know whether there is a frame in it, and is parked whenever it can
+/// be.
 fn received_in_buffer(
     role: Role,
     config: Config,
@@ -187,6 +188,10 @@ fn received_in_buffer(
                 Ok(false) => {
                     assert_eq!(receiver.event(), None);
                     assert_eq!(receiver.take_message(), None);
+                    if let Some(mut parked) = receiver.park() {
+                        assert_eq!(receiver.unconsumed_len(), 0);
+                        receiver = ReceiveBuffer::new(parked.resume());
+                    }
                     break;
                 }
                 Err(error) => {

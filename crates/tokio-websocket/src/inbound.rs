@@ -6,7 +6,8 @@
 
 use bytes::BytesMut;
 use sockeye_websocket::{
-    CloseCode, CloseFrame, CloseState, Event, ProtocolError, ReceiveBuffer, ReceiveHalf, ReceiveState, Role,
+    CloseCode, CloseFrame, CloseState, Event, Message, Parked, ProtocolError, ReceiveBuffer, ReceiveHalf,
+    ReceiveState, Role, StreamEvent,
 };
 use std::{
     future::Future,
@@ -90,7 +91,10 @@ pub(crate) enum Wanted {
 
 #[derive(Debug)]
 pub(crate) struct Inbound {
-    buffer: ReceiveBuffer,
+    /// The codec's half and its input, except between two messages: an idle connection needs neither.
+    live: Option<Box<ReceiveBuffer>>,
+    /// What is kept of it then.
+    parked: Parked,
     phase: Phase,
     close_timeout: Duration,
     deadline: Option<Pin<Box<Sleep>>>,
@@ -101,35 +105,59 @@ pub(crate) struct Inbound {
 
 impl Inbound {
     /// `received` is what was read behind the opening handshake.
-    pub(crate) fn new(codec: ReceiveHalf, received: &[u8], options: &Options) -> Self {
-        let mut buffer = ReceiveBuffer::new(codec);
-        if !received.is_empty() {
-            *buffer.buffer() = BytesMut::from(received);
-        }
-        Self {
-            buffer,
+    pub(crate) fn new(mut codec: ReceiveHalf, received: &[u8], options: &Options) -> Self {
+        let (live, parked) = match codec.park() {
+            Some(parked) => (None, parked),
+            None => {
+                let parked = Parked::new(codec.role(), options.config);
+                (Some(Box::new(ReceiveBuffer::new(codec))), parked)
+            }
+        };
+        let mut this = Self {
+            live,
+            parked,
             phase: Phase::Open,
             close_timeout: options.close_timeout,
             deadline: None,
             timers: Timers::new(options.keepalive, options.idle_timeout),
             failure: None,
+        };
+        if !received.is_empty() {
+            this.live().buffer().extend_from_slice(received);
         }
+        this
     }
 
-    /// Where the event that was found lies.
+    /// Where bytes are received.
+    fn live(&mut self) -> &mut ReceiveBuffer {
+        self.live.get_or_insert_with(|| Box::new(ReceiveBuffer::new(self.parked.resume())))
+    }
+
+    /// The event that was found.
     #[inline]
-    pub(crate) const fn buffer(&mut self) -> &mut ReceiveBuffer {
-        &mut self.buffer
+    pub(crate) fn event(&self) -> Option<Event<'_>> {
+        self.live.as_ref()?.event()
+    }
+
+    /// The piece of a message, or control frame, that was found.
+    pub(crate) fn chunk(&self) -> Option<StreamEvent<'_>> {
+        self.live.as_ref()?.chunk()
+    }
+
+    /// The event that was found, as a message that owns its payload.
+    #[inline]
+    pub(crate) fn take_message(&mut self) -> Option<Message> {
+        self.live.as_mut()?.take_message()
     }
 
     /// Whether the next message is here already.
     #[inline]
     pub(crate) fn has_frame(&self) -> bool {
-        self.buffer.has_frame()
+        self.live.as_ref().is_some_and(|live| live.has_frame())
     }
 
-    pub(crate) const fn state(&self) -> ReceiveState {
-        self.buffer.half().state()
+    pub(crate) fn state(&self) -> ReceiveState {
+        self.live.as_ref().map_or(ReceiveState::Open, |live| live.half().state())
     }
 
     /// Waits until the buffer has found something; `None` once the connection has ended.
@@ -141,19 +169,17 @@ impl Inbound {
         wanted: Wanted,
     ) -> Poll<Option<Result<(), Error>>> {
         loop {
-            let found = match wanted {
-                Wanted::Messages => self.buffer.advance(),
-                Wanted::Chunks => self.buffer.advance_chunk(),
+            let found = match (&mut self.live, wanted) {
+                (None, _) => Ok(false),
+                (Some(live), Wanted::Messages) => live.advance(),
+                (Some(live), Wanted::Chunks) => live.advance_chunk(),
             };
             match found {
                 Ok(true) => {
-                    if let Some(timers) = &mut self.timers
-                        && self.buffer.found_data()
-                    {
-                        timers.message();
-                    }
-                    if !self.buffer.found_data() {
+                    if !self.live.as_ref().is_some_and(|live| live.found_data()) {
                         self.control_frame(cx, io);
+                    } else if let Some(timers) = &mut self.timers {
+                        timers.message();
                     }
                     return Poll::Ready(Some(Ok(())));
                 }
@@ -173,7 +199,7 @@ impl Inbound {
 
     #[cold]
     fn control_frame(&mut self, cx: &mut Context<'_>, io: &mut impl Io) {
-        let Some(event) = self.buffer.event() else { return };
+        let Some(event) = self.live.as_ref().and_then(|live| live.event()) else { return };
         if let Some(timers) = &mut self.timers {
             timers.control(if let Event::Pong(payload) = &event { Some(payload) } else { None });
         }
@@ -199,7 +225,7 @@ impl Inbound {
         if io.close_sent() && self.poll_deadline(cx).is_ready() {
             return self.end_with(io, Error::CloseTimeout);
         }
-        let within_message = self.buffer.missing_len() > MAX_CONTROL_LEN;
+        let within_message = self.live.as_ref().is_some_and(|live| live.missing_len() > MAX_CONTROL_LEN);
         let read = self.poll_read(cx, io.read());
         if let Some(timers) = &mut self.timers {
             if within_message && matches!(read, Poll::Ready(Ok(1..))) {
@@ -222,10 +248,11 @@ impl Inbound {
         }
         match ready!(read) {
             Ok(0) => {
-                let mut rest = std::mem::take(self.buffer.buffer());
+                let live = self.live();
+                let mut rest = std::mem::take(live.buffer());
                 rest.clear();
                 buffer::give(rest);
-                match self.buffer.receive_eof() {
+                match live.receive_eof() {
                     Ok(()) => Poll::Ready(None),
                     Err(error) => self.end_with(io, error.into()),
                 }
@@ -242,7 +269,7 @@ impl Inbound {
         self.deadline = None;
         self.timers = None;
         // Of a message that was half received no chunk follows the error.
-        let _ = self.buffer.receive_eof();
+        let _ = self.live().receive_eof();
         io.end();
         Poll::Ready(Some(Err(error)))
     }
@@ -300,14 +327,25 @@ impl Inbound {
         }
     }
 
-    /// Reads into the input, which has a buffer only while there is something in it or a read may bring it.
+    /// Reads into the input, which has a buffer only while there is something in it or a read may bring it, and is
+    /// there only while there is something of a message.
     fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
         stream: &mut (impl AsyncRead + Unpin),
     ) -> Poll<io::Result<usize>> {
-        let missing_len = self.buffer.missing_len();
-        let input = self.buffer.buffer();
+        let Some(live) = &mut self.live else {
+            let mut input = buffer::take();
+            let poll = pin!(stream.read_buf(&mut input)).poll(cx);
+            if input.is_empty() {
+                buffer::give(input);
+            } else {
+                *self.live().buffer() = input;
+            }
+            return poll;
+        };
+        let missing_len = live.missing_len();
+        let input = live.buffer();
         if input.is_empty() {
             if !input.try_reclaim(buffer::READ_LEN) {
                 *input = buffer::take();
@@ -319,6 +357,12 @@ impl Inbound {
         let poll = pin!(stream.read_buf(input)).poll(cx);
         if input.is_empty() {
             buffer::give(std::mem::take(input));
+            if poll.is_pending()
+                && let Some(parked) = live.park()
+            {
+                self.parked = parked;
+                self.live = None;
+            }
         }
         poll
     }
@@ -330,7 +374,7 @@ impl Inbound {
             return Poll::Pending;
         }
         self.phase = Phase::Ended;
-        *self.buffer.buffer() = BytesMut::new();
+        *self.live().buffer() = BytesMut::new();
         self.deadline = None;
         self.timers = None;
         io.end();
@@ -365,7 +409,7 @@ impl Inbound {
     /// Reads and discards until the peer ends its half.
     fn poll_discard(&mut self, cx: &mut Context<'_>, stream: &mut (impl AsyncRead + Unpin)) -> Poll<()> {
         loop {
-            self.buffer.buffer().clear();
+            self.live().buffer().clear();
             if !matches!(ready!(self.poll_read(cx, stream)), Ok(1..)) {
                 return Poll::Ready(());
             }
@@ -375,7 +419,7 @@ impl Inbound {
     /// §7.1.1: the server closes the transport first, so a client waits for it. Whoever failed the connection waits
     /// as well: the peer may still be sending, and a reset would destroy the Close frame that tells it why.
     fn lingers(&self) -> bool {
-        self.buffer.half().role() == Role::Client || self.state() == ReceiveState::Failed
+        self.parked.role() == Role::Client || self.state() == ReceiveState::Failed
     }
 
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -11,7 +11,11 @@ use std::{
 };
 use tokio::{io::AsyncWrite, time::Instant};
 
-use crate::{Options, output::Output};
+use crate::{
+    Options,
+    output::Output,
+    wakers::{Half, Wakers},
+};
 
 #[derive(Debug)]
 pub(crate) struct Outbound {
@@ -23,11 +27,16 @@ pub(crate) struct Outbound {
     cut_off: bool,
     /// Whether the transport took a part of what waits, since [`take_taken`](Self::take_taken) asked.
     taken: bool,
-    /// Whether anyone wants to know when messages are sent.
-    watched: bool,
-    /// When the last message was queued since [`take_active`](Self::take_active) asked.
-    active_at: Option<Instant>,
+    /// If anyone wants to know when messages are sent.
+    activity: Option<Box<Activity>>,
     max_output_len: usize,
+    pub(crate) wakers: Wakers,
+}
+
+#[derive(Debug)]
+struct Activity {
+    /// When the last message was queued since [`take_active`](Outbound::take_active) asked.
+    at: Option<Instant>,
 }
 
 impl Outbound {
@@ -38,9 +47,9 @@ impl Outbound {
             unflushed: false,
             cut_off: false,
             taken: false,
-            watched: options.idle_timeout.is_some(),
-            active_at: None,
+            activity: options.idle_timeout.map(|_| Box::new(Activity { at: None })),
             max_output_len: options.max_output_len,
+            wakers: Wakers::default(),
         }
     }
 
@@ -60,8 +69,8 @@ impl Outbound {
     }
 
     /// When the last message was queued since the last call.
-    pub(crate) const fn take_active(&mut self) -> Option<Instant> {
-        self.active_at.take()
+    pub(crate) fn take_active(&mut self) -> Option<Instant> {
+        self.activity.as_mut()?.at.take()
     }
 
     /// Whether the transport, which does not take all at once, took a part since the last call: the peer reads.
@@ -71,8 +80,8 @@ impl Outbound {
 
     #[inline]
     fn note_message(&mut self) {
-        if self.watched {
-            self.active_at = Some(Instant::now());
+        if let Some(activity) = &mut self.activity {
+            activity.at = Some(Instant::now());
         }
     }
 
@@ -102,6 +111,20 @@ impl Outbound {
             self.unflushed = false;
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// [`poll_write`](Self::poll_write) for one half such that the task of the other is not forgotten.
+    pub(crate) fn poll_write_for<S: AsyncWrite + Unpin>(
+        &mut self,
+        half: Half,
+        stream: &mut S,
+        cx: &Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let both = self.wakers.both(half, cx.waker());
+        let mut own = Context::from_waker(both.as_ref().unwrap_or_else(|| cx.waker()));
+        let poll = self.poll_write(stream, &mut own);
+        self.wakers.polled(half, cx.waker(), poll.is_pending());
+        poll
     }
 
     /// Queues the answer to what was received, if it wants one.

@@ -30,16 +30,25 @@ const COMPACT_LEN: usize = 16 * 1024;
 /// Buffers for own frames up to this capacity are used again.
 const POOLED_LEN: usize = 256 * 1024;
 
-/// Buffers kept per thread. One serves nearly all, as what is queued is mostly written in the same poll.
+/// And lists of shared bytes up to this one.
+const POOLED_SHARED_COUNT: usize = SLICE_COUNT;
+
+/// Kept per thread. One serves nearly all, as what is queued is mostly written in the same poll.
 const POOLED_COUNT: usize = 2;
 
 thread_local! {
-    static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    #[allow(clippy::vec_box, reason = "they move in and out by their pointers")]
+    static POOL: RefCell<Vec<Box<Waiting>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Bytes in the order in which they leave. It holds no memory while it is empty.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
+    waiting: Option<Box<Waiting>>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
     own: Vec<u8>,
     /// How much of `own` is written.
     written_len: usize,
@@ -58,7 +67,7 @@ impl Output {
     /// Bytes that wait.
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.shared_len + self.own.len() - self.written_len
+        self.waiting.as_ref().map_or(0, |waiting| waiting.len())
     }
 
     #[inline]
@@ -66,13 +75,15 @@ impl Output {
         self.len() == 0
     }
 
+    #[inline]
+    fn waiting(&mut self) -> &mut Waiting {
+        self.waiting.get_or_insert_with(|| POOL.with_borrow_mut(Vec::pop).unwrap_or_default())
+    }
+
     /// Where own frames are appended.
     #[inline]
     pub(crate) fn tail(&mut self) -> &mut Vec<u8> {
-        if self.own.capacity() == 0 {
-            self.own = POOL.with_borrow_mut(Vec::pop).unwrap_or_default();
-        }
-        &mut self.own
+        &mut self.waiting().own
     }
 
     /// Whether bytes of this length are better appended by reference than copied to the own ones.
@@ -83,17 +94,53 @@ impl Output {
 
     /// Appends whole frames or payloads by reference.
     pub(crate) fn push(&mut self, bytes: Bytes) {
-        self.shared_len += bytes.len();
-        self.shared.push_back(Shared { at: self.own.len(), bytes });
+        let waiting = self.waiting();
+        waiting.shared_len += bytes.len();
+        waiting.shared.push_back(Shared { at: waiting.own.len(), bytes });
     }
 
     /// Writes until nothing waits.
+    #[inline]
     pub(crate) fn poll_write<S: AsyncWrite + Unpin>(
         &mut self,
         stream: &mut S,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        while !self.is_empty() {
+        if let Some(waiting) = &mut self.waiting {
+            ready!(waiting.poll_write(stream, cx))?;
+            self.release();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Gives the memory back, now that nothing waits.
+    #[inline]
+    fn release(&mut self) {
+        let Some(mut waiting) = self.waiting.take() else { return };
+        if waiting.own.capacity() <= POOLED_LEN && waiting.shared.capacity() <= POOLED_SHARED_COUNT {
+            waiting.own.clear();
+            waiting.written_len = 0;
+            POOL.with_borrow_mut(|pool| {
+                if pool.len() < POOLED_COUNT {
+                    pool.push(waiting);
+                }
+            });
+        }
+    }
+}
+
+impl Waiting {
+    #[inline]
+    fn len(&self) -> usize {
+        self.shared_len + self.own.len() - self.written_len
+    }
+
+    fn poll_write<S: AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        while self.len() > 0 {
             let poll = if self.shared.is_empty() {
                 Pin::new(&mut *stream).poll_write(cx, &self.own[self.written_len..])
             } else {
@@ -110,7 +157,6 @@ impl Output {
             }
             self.advance(written);
         }
-        self.release();
         Poll::Ready(Ok(()))
     }
 
@@ -162,27 +208,8 @@ impl Output {
             self.written_len = 0;
         }
     }
-
-    /// Gives the memory back, now that nothing waits.
-    #[inline]
-    fn release(&mut self) {
-        self.written_len = 0;
-        if self.own.capacity() > 0 {
-            let mut own = std::mem::take(&mut self.own);
-            if own.capacity() <= POOLED_LEN {
-                own.clear();
-                POOL.with_borrow_mut(|pool| {
-                    if pool.len() < POOLED_COUNT {
-                        pool.push(own);
-                    }
-                });
-            }
-        }
-        if self.shared.capacity() > 0 {
-            self.shared = VecDeque::new();
-        }
-    }
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -63,14 +63,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// # let _ = (receiver.receive().await, sender);
     /// # }
     /// ```
-    pub fn split_with<R, W>(self, split: impl FnOnce(S) -> (R, W)) -> (Sender<W>, Receiver<R, W>)
+    pub fn split_with<R, W>(mut self, split: impl FnOnce(S) -> (R, W)) -> (Sender<W>, Receiver<R, W>)
     where
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
         let (read, write) = split(self.stream);
+        // Nobody waits for the halves yet.
+        self.outbound.wakers = Wakers::default();
         let close_sent = AtomicBool::new(self.outbound.close_sent());
-        let writer = Writer { write, outbound: self.outbound, wakers: Wakers::default() };
+        let writer = Writer { write, outbound: self.outbound };
         let shared = Arc::new(Shared { writer: Mutex::new(writer), close_sent });
         let receiver = Receiver {
             inbound: self.inbound,
@@ -90,8 +92,7 @@ struct Shared<W> {
 #[derive(Debug)]
 struct Writer<W> {
     write: W,
-    outbound: Outbound,
-    wakers: Wakers,
+    outbound: Box<Outbound>,
 }
 
 impl<W> Shared<W> {
@@ -123,11 +124,7 @@ impl<W> Shared<W> {
 impl<W: AsyncWrite + Unpin> Writer<W> {
     /// Writes for one half such that the task of the other is not forgotten.
     fn poll_write(&mut self, half: Half, cx: &Context<'_>) -> Poll<io::Result<()>> {
-        let both = self.wakers.both(half, cx.waker());
-        let mut own = Context::from_waker(both.as_ref().unwrap_or_else(|| cx.waker()));
-        let poll = self.outbound.poll_write(&mut self.write, &mut own);
-        self.wakers.polled(half, cx.waker(), poll.is_pending());
-        poll
+        self.outbound.poll_write_for(half, &mut self.write, cx)
     }
 }
 
@@ -191,7 +188,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Io for Apart<R, W> {
         self.owed.pay(&mut writer.outbound);
         let poll = writer.poll_write(Half::Receive, cx);
         // That the sender starts the closing handshake concerns us, for the deadline.
-        writer.wakers.polled(Half::Receive, cx.waker(), true);
+        writer.outbound.wakers.polled(Half::Receive, cx.waker(), true);
         poll
     }
 
@@ -241,7 +238,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Io for Apart<R, W> {
         writer.outbound.end();
         self.shared.close_sent.store(true, Ordering::Release);
         // What it waits for will not happen any more.
-        writer.wakers.wake(Half::Send);
+        writer.outbound.wakers.wake(Half::Send);
     }
 }
 
@@ -252,7 +249,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Io for Apart<R, W> {
 /// sender as well.
 #[derive(Debug)]
 pub struct Receiver<R, W> {
-    inbound: Inbound,
+    inbound: Box<Inbound>,
     apart: Apart<R, W>,
 }
 
@@ -271,7 +268,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Receiver<R, W> {
     /// As [`receive`](Self::receive).
     pub fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message, Error>>> {
         Poll::Ready(match ready!(self.inbound.poll_advance(cx, &mut self.apart, Wanted::Messages)) {
-            Some(Ok(())) => self.inbound.buffer().take_message().map(Ok),
+            Some(Ok(())) => self.inbound.take_message().map(Ok),
             Some(Err(error)) => Some(Err(error)),
             None => None,
         })
@@ -283,7 +280,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Receiver<R, W> {
     /// As [`receive`](Self::receive).
     pub async fn receive_borrowed(&mut self) -> Option<Result<Event<'_>, Error>> {
         match self.advance(Wanted::Messages).await? {
-            Ok(()) => self.inbound.buffer().event().map(Ok),
+            Ok(()) => self.inbound.event().map(Ok),
             Err(error) => Some(Err(error)),
         }
     }
@@ -294,7 +291,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Receiver<R, W> {
     /// The same.
     pub async fn receive_chunk(&mut self) -> Option<Result<StreamEvent<'_>, Error>> {
         match self.advance(Wanted::Chunks).await? {
-            Ok(()) => self.inbound.buffer().chunk().map(Ok),
+            Ok(()) => self.inbound.chunk().map(Ok),
             Err(error) => Some(Err(error)),
         }
     }
@@ -304,7 +301,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Receiver<R, W> {
     }
 
     /// How far receiving is.
-    pub const fn state(&self) -> ReceiveState {
+    pub fn state(&self) -> ReceiveState {
         self.inbound.state()
     }
 }
@@ -420,7 +417,7 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
         writer.outbound.queue_close(frame)?;
         self.shared.close_sent.store(true, Ordering::Release);
         // From now on it keeps a deadline.
-        writer.wakers.wake(Half::Receive);
+        writer.outbound.wakers.wake(Half::Receive);
         Poll::Ready(Ok(()))
     }
 }
@@ -433,7 +430,7 @@ impl<W> Drop for Sender<W> {
         }
         if writer.outbound.len() > 0 {
             // From now on only the receiver writes.
-            writer.wakers.wake(Half::Receive);
+            writer.outbound.wakers.wake(Half::Receive);
         }
     }
 }

@@ -31,7 +31,7 @@ use crate::{
     Error, Options, Replies,
     inbound::{Inbound, Io, Wanted},
     outbound::Outbound,
-    wakers::{Half, Wakers},
+    wakers::Half,
 };
 
 /// An open WebSocket connection over the transport `S`.
@@ -42,9 +42,9 @@ use crate::{
 #[derive(Debug)]
 pub struct WebSocket<S> {
     pub(crate) stream: S,
-    pub(crate) inbound: Inbound,
-    pub(crate) outbound: Outbound,
-    wakers: Wakers,
+    /// Behind pointers, so that the socket is cheap to move and small in the futures that hold it, some of them twice.
+    pub(crate) inbound: Box<Inbound>,
+    pub(crate) outbound: Box<Outbound>,
 }
 
 /// Both directions of one socket.
@@ -132,9 +132,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         let (receiver, sender) = connection.split();
         Self {
             stream,
-            inbound: Inbound::new(receiver, received, options),
-            outbound: Outbound::new(sender, options),
-            wakers: Wakers::default(),
+            inbound: Box::new(Inbound::new(receiver, received, options)),
+            outbound: Box::new(Outbound::new(sender, options)),
         }
     }
 
@@ -161,7 +160,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     pub fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message, Error>>> {
         let advanced = ready!(self.poll_advance(Half::Receive, cx, Wanted::Messages));
         Poll::Ready(match advanced {
-            Some(Ok(())) => self.inbound.buffer().take_message().map(Ok),
+            Some(Ok(())) => self.inbound.take_message().map(Ok),
             Some(Err(error)) => Some(Err(error)),
             None => None,
         })
@@ -196,7 +195,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     pub async fn receive_borrowed(&mut self) -> Option<Result<(Event<'_>, Replies<'_>), Error>> {
         match poll_fn(|cx| self.poll_drained_advance(cx)).await? {
             Ok(()) => {
-                let event = self.inbound.buffer().event()?;
+                let event = self.inbound.event()?;
                 Some(Ok((event, Replies::new(&mut self.outbound))))
             }
             Err(error) => Some(Err(error)),
@@ -216,7 +215,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// As [`receive`](Self::receive).
     pub async fn receive_chunk(&mut self) -> Option<Result<StreamEvent<'_>, Error>> {
         match poll_fn(|cx| self.poll_advance(Half::Receive, cx, Wanted::Chunks)).await? {
-            Ok(()) => self.inbound.buffer().chunk().map(Ok),
+            Ok(()) => self.inbound.chunk().map(Ok),
             Err(error) => Some(Err(error)),
         }
     }
@@ -234,7 +233,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         loop {
             match ready!(self.poll_advance(Half::Receive, cx, Wanted::Messages)) {
                 Some(Ok(())) => {
-                    if let Some(taken) = self.inbound.buffer().event().and_then(&mut take) {
+                    if let Some(taken) = self.inbound.event().and_then(&mut take) {
                         return Poll::Ready(Some(Ok(taken)));
                     }
                 }
@@ -248,7 +247,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         // After a Close there are no more replies, and going on is what keeps its deadline.
         if self.outbound.is_full() && !self.outbound.close_sent() {
             // What goes wrong with the transport is told by the next read, after what the peer sent before.
-            if self.poll_write(Half::Receive, cx).is_pending() {
+            if self.outbound.poll_write_for(Half::Receive, &mut self.stream, cx).is_pending() {
                 let mut io = Whole { stream: &mut self.stream, outbound: &mut self.outbound };
                 ready!(self.inbound.poll_stalled(cx, &mut io));
             }
@@ -264,19 +263,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         cx: &mut Context<'_>,
         wanted: Wanted,
     ) -> Poll<Option<Result<(), Error>>> {
-        let both = self.wakers.both(half, cx.waker());
+        let both = self.outbound.wakers.both(half, cx.waker());
         let mut own = Context::from_waker(both.as_ref().unwrap_or_else(|| cx.waker()));
         let mut io = Whole { stream: &mut self.stream, outbound: &mut self.outbound };
         let poll = self.inbound.poll_advance(&mut own, &mut io, wanted);
-        self.wakers.polled(half, cx.waker(), poll.is_pending());
-        poll
-    }
-
-    fn poll_write(&mut self, half: Half, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let both = self.wakers.both(half, cx.waker());
-        let mut own = Context::from_waker(both.as_ref().unwrap_or_else(|| cx.waker()));
-        let poll = self.outbound.poll_write(&mut self.stream, &mut own);
-        self.wakers.polled(half, cx.waker(), poll.is_pending());
+        self.outbound.wakers.polled(half, cx.waker(), poll.is_pending());
         poll
     }
 
@@ -339,7 +330,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// # Errors
     /// As [`flush`](Self::flush).
     pub fn poll_flush_output(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_write(Half::Send, cx).map_err(Error::Io)
+        self.outbound.poll_write_for(Half::Send, &mut self.stream, cx).map_err(Error::Io)
     }
 
     /// Waits until fewer than [`Options::max_output_len`] bytes are queued.

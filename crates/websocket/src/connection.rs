@@ -64,7 +64,7 @@ pub struct Connection {
 impl Connection {
     /// The server's end.
     pub const fn server(config: Config) -> Self {
-        Self::new(Role::Server, None, config)
+        Self::new(Role::Server, MaskSource::unused(), config)
     }
 
     /// The client's end, with masking keys from the operating system.
@@ -75,11 +75,11 @@ impl Connection {
 
     /// The client's end, with masking keys from `masks`.
     pub const fn client_with_masks(config: Config, masks: MaskSource) -> Self {
-        Self::new(Role::Client, Some(masks), config)
+        Self::new(Role::Client, masks, config)
     }
 
-    const fn new(role: Role, masks: Option<MaskSource>, config: Config) -> Self {
-        Self { receiver: ReceiveHalf::new(role, config), sender: SendHalf::new(masks) }
+    const fn new(role: Role, masks: MaskSource, config: Config) -> Self {
+        Self { receiver: ReceiveHalf::new(role, config), sender: SendHalf::new(role, masks) }
     }
 
     /// The halves, to be driven independently of each other. What the receiving one yields, the sending one has to

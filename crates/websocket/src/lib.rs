@@ -81,7 +81,7 @@ pub use opcode::OpCode;
 pub use prepared::Prepared;
 pub use receive::{Event, Events, Receive};
 pub use receive_buffer::ReceiveBuffer;
-pub use receiver::{ReceiveHalf, ReceiveState};
+pub use receiver::{Parked, ReceiveHalf, ReceiveState};
 pub use sender::SendHalf;
 pub use utf8::{InvalidUtf8, Utf8Validator};
 

@@ -84,12 +84,9 @@ pub fn mask_and_validate(
 ///
 /// §10.3 asks for keys that an attacker who chooses the payloads cannot predict; a counter or a constant lets
 /// script in a browser write bytes of its choice to an intermediary.
-pub struct MaskSource(Source);
-
-enum Source {
-    #[cfg(feature = "std")]
-    OperatingSystem,
-    Custom(Box<dyn FnMut() -> [u8; 4] + Send + Sync>),
+pub struct MaskSource {
+    /// `None` for the operating system's, or where there is none for the server, which needs no keys.
+    custom: Option<Box<dyn FnMut() -> [u8; 4] + Send + Sync>>,
 }
 
 impl MaskSource {
@@ -97,31 +94,34 @@ impl MaskSource {
     /// operating system seeds anew now and then.
     #[cfg(feature = "std")]
     pub const fn operating_system() -> Self {
-        Self(Source::OperatingSystem)
+        Self { custom: None }
     }
 
     /// Keys from `source`, one call per frame.
     pub fn custom(source: impl FnMut() -> [u8; 4] + Send + Sync + 'static) -> Self {
-        Self(Source::Custom(Box::new(source)))
+        Self { custom: Some(Box::new(source)) }
+    }
+
+    /// For the server, which masks nothing.
+    pub(crate) const fn unused() -> Self {
+        Self { custom: None }
     }
 
     #[inline]
     pub(crate) fn next_key(&mut self) -> [u8; 4] {
-        match &mut self.0 {
+        match &mut self.custom {
+            Some(source) => source(),
             #[cfg(feature = "std")]
-            Source::OperatingSystem => system::next_key(),
-            Source::Custom(source) => source(),
+            None => system::next_key(),
+            #[cfg(not(feature = "std"))]
+            None => [0; 4],
         }
     }
 }
 
 impl fmt::Debug for MaskSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
-            #[cfg(feature = "std")]
-            Source::OperatingSystem => "MaskSource::operating_system",
-            Source::Custom(_) => "MaskSource::custom",
-        })
+        f.write_str(if self.custom.is_some() { "MaskSource::custom" } else { "MaskSource::operating_system" })
     }
 }
 

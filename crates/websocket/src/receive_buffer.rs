@@ -3,8 +3,8 @@
 use bytes::{Buf, BytesMut};
 
 use crate::{
-    Event, Message, OpCode, ProtocolError, ReceiveHalf, ReceiveState, StreamEvent, frame::FrameHeader,
-    step::Received,
+    Event, Message, OpCode, Parked, ProtocolError, ReceiveHalf, ReceiveState, StreamEvent,
+    frame::FrameHeader, step::Received,
 };
 
 /// A [`ReceiveHalf`] together with the bytes that it has not consumed: for drivers that look for the next event at
@@ -152,6 +152,11 @@ impl ReceiveBuffer {
     /// Whether what was found is a message or a piece of one, and no control frame.
     pub const fn found_data(&self) -> bool {
         matches!(self.found, Some(Received::Data(..) | Received::Chunk(..)))
+    }
+
+    /// [`ReceiveHalf::park`], if there are no bytes that are not consumed.
+    pub fn park(&mut self) -> Option<Parked> {
+        if self.found.is_some() || self.unconsumed_len() > 0 { None } else { self.half.park() }
     }
 
     /// Tells that the peer ended the transport.

@@ -20,15 +20,20 @@ const PONG_BACKLOG_LEN: usize = 16 * 1024;
 /// [`answer`](Self::answer), for Pings and Closes have to be answered.
 #[derive(Debug)]
 pub struct SendHalf {
-    /// The client's.
-    masks: Option<MaskSource>,
+    role: Role,
+    /// Only the client's are used.
+    masks: MaskSource,
     close_sent: bool,
     sending: Sending,
     #[cfg(feature = "deflate")]
     pub(crate) compression: Option<Box<Compression>>,
     /// The latest Pong that did not fit the output.
-    held_pong: Option<Box<[u8]>>,
+    held_pong: Option<Box<HeldPong>>,
 }
+
+/// A payload; behind one more pointer, so that a connection that holds none pays for only one.
+#[derive(Debug)]
+struct HeldPong(Box<[u8]>);
 
 /// The fragmented message that is being sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +45,9 @@ pub(crate) enum Sending {
 }
 
 impl SendHalf {
-    pub(crate) const fn new(masks: Option<MaskSource>) -> Self {
+    pub(crate) const fn new(role: Role, masks: MaskSource) -> Self {
         Self {
+            role,
             masks,
             close_sent: false,
             sending: Sending::Nothing,
@@ -53,7 +59,7 @@ impl SendHalf {
 
     /// Which end this is.
     pub const fn role(&self) -> Role {
-        if self.masks.is_some() { Role::Client } else { Role::Server }
+        self.role
     }
 
     /// Whether a Close frame was sent: nothing follows it (§5.5.1).
@@ -130,10 +136,10 @@ impl SendHalf {
 
     fn release_pong(&mut self, output: &mut Vec<u8>) {
         if output.len() <= PONG_BACKLOG_LEN
-            && let Some(payload) = self.held_pong.take()
+            && let Some(pong) = self.held_pong.take()
             && !self.close_sent
         {
-            self.put_frame(OpCode::Pong, true, &payload, output);
+            self.put_frame(OpCode::Pong, true, &pong.0, output);
         }
     }
 
@@ -144,7 +150,7 @@ impl SendHalf {
             return;
         }
         if output.len() > PONG_BACKLOG_LEN {
-            self.held_pong = Some(payload.into());
+            self.held_pong = Some(Box::new(HeldPong(payload.into())));
         } else {
             self.held_pong = None;
             self.put_frame(OpCode::Pong, true, payload, output);
@@ -203,7 +209,10 @@ impl SendHalf {
     /// The mask of the next frame, if this is the client.
     #[inline]
     pub(crate) fn next_key(&mut self) -> Option<[u8; 4]> {
-        self.masks.as_mut().map(MaskSource::next_key)
+        match self.role {
+            Role::Client => Some(self.masks.next_key()),
+            Role::Server => None,
+        }
     }
 
     /// Checks that `opcode` may be sent now, and follows the fragmented message that is being sent; `first` says how

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use sockeye_websocket::{
     CloseCode, Config, Connection, Event, FrameHeader, MaskSource, Message, MessageKind, OpCode, Prepared,
-    ProtocolError, Role, StreamEvent,
+    ProtocolError, ReceiveBuffer, Role, StreamEvent,
     deflate::{self, Params, compress_stand_alone},
     mask::mask,
 };
@@ -382,4 +382,24 @@ proptest! {
         prop_assert_eq!(received, messages);
         prop_assert!(input.is_empty());
     }
+}
+
+#[test]
+fn parked_half_keeps_its_context() {
+    let [server, mut client] = pair((true, true), (15, 15), Config::default(), 0);
+    let (half, _) = server.split();
+    let mut buffer = ReceiveBuffer::new(half);
+    let text = text(1000);
+    let mut lens = Vec::new();
+    for _ in 0..3 {
+        let mut wire = Vec::new();
+        client.send_text(&text, &mut wire).unwrap();
+        lens.push(wire.len());
+        buffer.buffer().extend_from_slice(&wire);
+        assert_eq!(buffer.advance(), Ok(true));
+        assert_eq!(buffer.event(), Some(Event::Text(&text)));
+        assert_eq!(buffer.advance(), Ok(false));
+        buffer = ReceiveBuffer::new(buffer.park().expect("between two messages").resume());
+    }
+    assert!(lens[1] < lens[0] / 4, "what follows refers to what came before: {lens:?}");
 }

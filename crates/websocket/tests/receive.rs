@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use proptest::prelude::*;
 use sockeye_websocket::{
     CloseCode, CloseFrame, CloseState, Config, Connection, Event, FrameHeader, MaskSource, Message,
-    MessageKind, OpCode, ProtocolError, Role, SendError, mask::mask,
+    MessageKind, OpCode, ProtocolError, ReceiveBuffer, Role, SendError, mask::mask,
 };
 
 const KEY: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
@@ -572,6 +572,45 @@ fn any_wire() -> impl Strategy<Value = (Role, Vec<u8>)> {
 
 fn frame_bytes(receiver: Role, fin: bool, payload: &[u8]) -> Vec<u8> {
     frame(receiver, fin, OpCode::Binary, payload)
+}
+
+#[test]
+fn half_is_parked_between_messages_only_and_receives_on_as_it_was() {
+    for role in [Role::Server, Role::Client] {
+        let (half, _) = connection(role, Config::default().with_max_message_len(10)).split();
+        let mut buffer = ReceiveBuffer::new(half);
+        let mut messages = Vec::new();
+        let wire = [
+            frame(role, true, OpCode::Text, b"first"),
+            frame(role, false, OpCode::Binary, b"sec"),
+            frame(role, true, OpCode::Ping, b"?"),
+            frame(role, true, OpCode::Continuation, b"ond"),
+        ]
+        .concat();
+        let ends = [frame(role, true, OpCode::Text, b"first").len(), wire.len()];
+        for (i, byte) in wire.iter().enumerate() {
+            buffer.buffer().extend_from_slice(&[*byte]);
+            while buffer.advance().unwrap() {
+                assert!(buffer.park().is_none(), "something was found, {role:?}");
+                messages.extend(buffer.take_message());
+            }
+            let parked = buffer.park();
+            assert_eq!(parked.is_some(), ends.contains(&(i + 1)), "{role:?}, byte {i}");
+            if let Some(mut parked) = parked {
+                assert_eq!(parked.role(), role);
+                buffer.buffer().extend_from_slice(&frame(role, true, OpCode::Text, b"too late"));
+                assert_eq!(buffer.advance(), Ok(false), "what was parked is over");
+                buffer = ReceiveBuffer::new(parked.resume());
+            }
+        }
+        let ping = Message::Ping(b"?"[..].into());
+        assert_eq!(messages, [Message::text("first"), ping, Message::binary(&b"second"[..])]);
+        buffer.buffer().extend_from_slice(&frame(role, true, OpCode::Text, &[b'a'; 11]));
+        let error = ProtocolError::MessageTooLong { len: 11, max: 10 };
+        let too_long = ProtocolError::FrameTooLong { len: 11, max: 10 };
+        assert!([Err(error), Err(too_long)].contains(&buffer.advance()), "the limits are kept, {role:?}");
+        assert!(buffer.park().is_none(), "it has failed, {role:?}");
+    }
 }
 
 proptest! {

@@ -24,8 +24,8 @@ pub(crate) struct Agreement {
 impl Agreement {
     pub(crate) fn new(upgrade: UpgradeRequest, acceptor: &Acceptor) -> Self {
         let mut this = Self { upgrade, subprotocol: None, deflate: None, headers: HeaderMap::new() };
-        this.choose_subprotocol(&acceptor.policy.subprotocols);
-        this.choose_deflate(&acceptor.options);
+        this.choose_subprotocol(&acceptor.0.subprotocols);
+        this.choose_deflate(&acceptor.0.options);
         this
     }
 

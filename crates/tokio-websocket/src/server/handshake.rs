@@ -105,8 +105,8 @@ pub(super) async fn finish<S: AsyncRead + AsyncWrite + Unpin>(
         stream.write_all(&head).await?;
         stream.flush().await
     };
-    timeout(acceptor.handshake_timeout, writing).await.map_err(|_| Error::HandshakeTimeout)??;
-    Ok(WebSocket::from_negotiated(stream, Role::Server, deflate, received, &acceptor.options))
+    timeout(acceptor.0.handshake_timeout, writing).await.map_err(|_| Error::HandshakeTimeout)??;
+    Ok(WebSocket::from_negotiated(stream, Role::Server, deflate, received, &acceptor.0.options))
 }
 
 /// The request as the `http` crate knows it.

@@ -39,16 +39,14 @@ where
 
 /// How a server accepts connections. Clones are cheap.
 #[derive(Debug, Clone)]
-pub struct Acceptor {
+pub struct Acceptor(Arc<Settings>);
+
+/// Behind one pointer, since an acceptor lies in the futures of those who accept with it.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
     pub(crate) options: Options,
     limits: HeadLimits,
     handshake_timeout: Duration,
-    pub(crate) policy: Arc<Policy>,
-}
-
-/// What of an acceptor owns memory.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Policy {
     subprotocols: Vec<String>,
     pub(crate) origins: OriginPolicy,
 }
@@ -56,33 +54,34 @@ pub(crate) struct Policy {
 impl Acceptor {
     /// Accepts any path and origin, no subprotocol, with the default limits.
     pub fn new() -> Self {
-        Self {
+        Self(Arc::new(Settings {
             options: Options::default(),
             limits: HeadLimits::default(),
             handshake_timeout: Duration::from_secs(10),
-            policy: Arc::default(),
-        }
+            subprotocols: Vec::new(),
+            origins: OriginPolicy::default(),
+        }))
     }
 
     /// Limits and deadlines of the connections.
     #[must_use]
     pub fn options(mut self, options: Options) -> Self {
-        self.options = options;
+        self.settings_mut().options = options;
         self
     }
 
     /// Limits on the request head. hyper has limits of its own.
     #[must_use]
-    pub const fn head_limits(mut self, limits: HeadLimits) -> Self {
-        self.limits = limits;
+    pub fn head_limits(mut self, limits: HeadLimits) -> Self {
+        self.settings_mut().limits = limits;
         self
     }
 
     /// How long a client may take for its request. Default 10 s; then the connection is dropped. hyper has a deadline
     /// of its own.
     #[must_use]
-    pub const fn handshake_timeout(mut self, timeout: Duration) -> Self {
-        self.handshake_timeout = timeout;
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.settings_mut().handshake_timeout = timeout;
         self
     }
 
@@ -90,7 +89,7 @@ impl Acceptor {
     /// compared with regard to case.
     #[must_use]
     pub fn subprotocol(mut self, name: &str) -> Self {
-        self.policy_mut().subprotocols.push(name.into());
+        self.settings_mut().subprotocols.push(name.into());
         self
     }
 
@@ -102,7 +101,7 @@ impl Acceptor {
     /// [`require_origin`](Self::require_origin) is set.
     #[must_use]
     pub fn origins<T: Into<String>>(mut self, origins: impl IntoIterator<Item = T>) -> Self {
-        self.policy_mut().origins.list(origins.into_iter().map(Into::into));
+        self.settings_mut().origins.list(origins.into_iter().map(Into::into));
         self
     }
 
@@ -111,7 +110,7 @@ impl Acceptor {
     /// the origins instead.
     #[must_use]
     pub fn same_origin(mut self) -> Self {
-        self.policy_mut().origins.same();
+        self.settings_mut().origins.same();
         self
     }
 
@@ -126,19 +125,24 @@ impl Acceptor {
     /// ```
     #[must_use]
     pub fn origins_matching(mut self, predicate: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
-        self.policy_mut().origins.matching(Arc::new(predicate));
+        self.settings_mut().origins.matching(Arc::new(predicate));
         self
     }
 
     /// Refuses requests without an `Origin`, with 403.
     #[must_use]
     pub fn require_origin(mut self) -> Self {
-        self.policy_mut().origins.require();
+        self.settings_mut().origins.require();
         self
     }
 
-    fn policy_mut(&mut self) -> &mut Policy {
-        Arc::make_mut(&mut self.policy)
+    fn settings_mut(&mut self) -> &mut Settings {
+        Arc::make_mut(&mut self.0)
+    }
+
+    #[cfg(feature = "hyper")]
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.0
     }
 
     /// Accepts the connection on `stream`.
@@ -199,7 +203,7 @@ impl Acceptor {
         stream: &mut S,
         take: impl FnOnce(&Request<'_>) -> Result<T, HandshakeError>,
     ) -> Result<(Agreement, BytesMut, T), Error> {
-        let reading = timeout(self.handshake_timeout, self.read_request(stream, take));
+        let reading = timeout(self.0.handshake_timeout, self.read_request(stream, take));
         let result = reading.await.unwrap_or(Err(Error::HandshakeTimeout));
         if let Err(Error::Handshake(error)) = &result
             && *error != HandshakeError::UnexpectedEof
@@ -214,7 +218,7 @@ impl Acceptor {
         stream: &mut S,
         take: impl FnOnce(&Request<'_>) -> Result<T, HandshakeError>,
     ) -> Result<(Agreement, BytesMut, T), Error> {
-        let mut decoder = RequestDecoder::new(self.limits);
+        let mut decoder = RequestDecoder::new(self.0.limits);
         let mut input = BytesMut::new();
         loop {
             input.reserve(1024);
@@ -234,7 +238,7 @@ impl Acceptor {
     fn judge(&self, request: &Request<'_>) -> Result<(), HandshakeError> {
         check_no_content(request.headers())?;
         let origins = request.headers().filter(|(name, _)| name.eq_ignore_ascii_case("origin"));
-        if self.policy.origins.allows(origins.map(|(_, value)| value), request.header("host")) {
+        if self.0.origins.allows(origins.map(|(_, value)| value), request.header("host")) {
             Ok(())
         } else {
             Err(HandshakeError::OriginNotAllowed)
@@ -250,7 +254,7 @@ impl Acceptor {
         let body = response.body().as_ref();
         let mut output = agreement::encode_head(response, body.len());
         output.extend_from_slice(body);
-        let _ = timeout(self.options.close_timeout, see_off(stream, &output)).await;
+        let _ = timeout(self.0.options.close_timeout, see_off(stream, &output)).await;
     }
 }
 

@@ -86,7 +86,7 @@ impl Acceptor {
             None => headers.get(header::HOST).map(HeaderValue::as_bytes),
         };
         let origins = headers.get_all(header::ORIGIN).iter().map(HeaderValue::as_bytes);
-        self.policy.origins.allows(origins, host)
+        self.settings().origins.allows(origins, host)
     }
 
     fn judge_upgrade(
@@ -107,7 +107,12 @@ impl Acceptor {
         }
         let on_upgrade = on_upgrade.ok_or(Rejection(Reason::NotUpgradable))?;
         let agreement = Agreement::new(upgrade, self);
-        let pending = PendingUpgrade { on_upgrade, way, options: self.options, deflate: agreement.deflate() };
+        let pending = PendingUpgrade {
+            on_upgrade,
+            way,
+            options: self.settings().options,
+            deflate: agreement.deflate(),
+        };
         Ok(Upgrade { way, agreement, pending })
     }
 }
