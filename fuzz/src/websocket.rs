@@ -180,6 +180,13 @@ fn received_in_buffer(
             {
                 assert!(has_frame, "a whole message or control frame is here");
             }
+            if interface != Interface::Buffered
+                && let Some(message) = receiver.take_short_message()
+            {
+                assert!(has_frame && message.is_data() && receiver.event().is_none());
+                out.messages.push(message);
+                continue;
+            }
             let found = receiver.advance();
             assert!(!has_frame || found != Ok(false), "there was to be a frame");
             let open = receiver.half().state() == ReceiveState::Open;

@@ -33,6 +33,14 @@ impl Config {
         self.max_message_len = len;
         self
     }
+
+    /// The longest message in one frame, as far as 16 bits can tell.
+    pub(crate) const fn max_short_len(&self) -> u16 {
+        let frame_len = self.max_frame_len;
+        let len = if frame_len < self.max_message_len { frame_len } else { self.max_message_len };
+        #[allow(clippy::cast_possible_truncation, reason = "what is longer is cut off")]
+        if len < u16::MAX as u64 { len as u16 } else { u16::MAX }
+    }
 }
 
 impl Default for Config {

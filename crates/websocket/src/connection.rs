@@ -161,13 +161,18 @@ impl Connection {
     ///
     /// # Errors
     /// [`ProtocolError`], once; after that `input` is discarded and `None` returned.
+    #[inline]
     pub fn receive_message(
         &mut self,
         input: &mut BytesMut,
         output: &mut Vec<u8>,
     ) -> Result<Option<Message>, ProtocolError> {
         let received = self.receiver.receive_message(input);
-        self.sender.answer_message(&received, output);
+        if matches!(received, Ok(Some(Message::Text(_) | Message::Binary(_)))) {
+            self.sender.resume(output);
+        } else {
+            self.sender.answer_message(&received, output);
+        }
         received
     }
 

@@ -62,6 +62,7 @@ mod receive_buffer;
 mod receiver;
 mod send;
 mod sender;
+mod short;
 #[allow(unsafe_code, reason = "calls of functions with target features, after the processor was asked")]
 mod simd;
 mod step;

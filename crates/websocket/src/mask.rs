@@ -133,34 +133,56 @@ mod system {
     };
     use std::cell::RefCell;
 
-    /// How many keys one seed gives.
-    const KEY_COUNT: u32 = 1 << 16;
+    /// How many keys are drawn at once.
+    const DRAWN_COUNT: usize = 256;
+
+    /// How often keys are drawn with one seed.
+    const DRAW_COUNT: u32 = 256;
 
     struct Keys {
-        generator: ChaCha12Rng,
+        drawn: [[u8; 4]; DRAWN_COUNT],
+        next: usize,
+        generator: Option<ChaCha12Rng>,
         left_count: u32,
     }
 
     impl Keys {
-        fn new() -> Self {
-            let mut seed = [0; 32];
-            getrandom::fill(&mut seed).expect("the operating system has random numbers");
-            Self { generator: ChaCha12Rng::from_seed(seed), left_count: KEY_COUNT }
+        #[inline]
+        fn next(&mut self) -> [u8; 4] {
+            if self.next >= DRAWN_COUNT {
+                self.draw();
+            }
+            let key = self.drawn[self.next];
+            self.next += 1;
+            key
+        }
+
+        #[cold]
+        fn draw(&mut self) {
+            if self.left_count == 0 {
+                self.left_count = DRAW_COUNT;
+                self.generator = None;
+            }
+            self.left_count -= 1;
+            let generator = self.generator.get_or_insert_with(|| {
+                let mut seed = [0; 32];
+                getrandom::fill(&mut seed).expect("the operating system has random numbers");
+                ChaCha12Rng::from_seed(seed)
+            });
+            generator.fill_bytes(self.drawn.as_flattened_mut());
+            self.next = 0;
         }
     }
 
     std::thread_local! {
-        static KEYS: RefCell<Keys> = RefCell::new(Keys::new());
+        static KEYS: RefCell<Keys> = const {
+            RefCell::new(Keys { drawn: [[0; 4]; DRAWN_COUNT], next: DRAWN_COUNT, generator: None, left_count: 0 })
+        };
     }
 
+    #[inline]
     pub(super) fn next_key() -> [u8; 4] {
-        KEYS.with_borrow_mut(|keys| {
-            if keys.left_count == 0 {
-                *keys = Keys::new();
-            }
-            keys.left_count -= 1;
-            keys.generator.next_u32().to_le_bytes()
-        })
+        KEYS.with_borrow_mut(Keys::next)
     }
 }
 
@@ -219,6 +241,9 @@ mod tests {
             for header_len in 0..36 {
                 let mut target = alloc::vec![0xEE; header_len];
                 mask_copy(&bytes[..len], key, &mut target);
+                let mut looked = alloc::vec![0xEE; header_len];
+                let is_ascii = simd::mask_copy_and_look(&bytes[..len], key, &mut looked);
+                assert_eq!((is_ascii, looked == target), (target[header_len..].is_ascii(), true));
                 let mut expected = bytes[..len].to_vec();
                 oracle(&mut expected, key, 0);
                 assert_eq!(&target[..header_len], alloc::vec![0xEE; header_len]);
@@ -267,11 +292,14 @@ mod tests {
             let mut masked: Vec<u8> = core::iter::repeat_n(b'a', len).collect();
             oracle(&mut masked, key, 0);
             let ascii = masked.clone();
+            assert!(simd::mask_copy_and_look(&masked, key, &mut Vec::new()), "length {len}");
             assert!(simd::mask_and_look(&mut masked, key), "length {len}");
             assert!(masked.iter().all(|byte| *byte == b'a'));
             for at in 0..len {
                 let mut masked = ascii.clone();
                 masked[at] ^= 0x80;
+                let mut copy = Vec::new();
+                assert!(!simd::mask_copy_and_look(&masked, key, &mut copy), "length {len}, byte {at}");
                 assert!(!simd::mask_and_look(&mut masked, key), "length {len}, byte {at}");
             }
         }

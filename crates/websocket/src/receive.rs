@@ -23,7 +23,7 @@ use crate::{
 
 /// Messages up to this length are copied out by [`ReceiveHalf::receive_message`], longer ones are split off the input:
 /// a small message that is kept must not pin a large read buffer.
-const COPY_LEN: usize = 1024;
+pub(crate) const COPY_LEN: usize = 1024;
 
 /// What the peer sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +59,17 @@ impl ReceiveHalf {
     ///
     /// # Errors
     /// [`ProtocolError`], once; after that `input` is discarded and `None` returned.
+    #[inline]
     pub fn receive_message(&mut self, input: &mut BytesMut) -> Result<Option<Message>, ProtocolError> {
+        if let Some(short) = self.copy_short_message(input, COPY_LEN) {
+            input.advance(short.frame_len);
+            return Ok(Some(short.into_message()));
+        }
+        self.receive_long_message(input)
+    }
+
+    #[inline(never)]
+    fn receive_long_message(&mut self, input: &mut BytesMut) -> Result<Option<Message>, ProtocolError> {
         let mut consumed_len = 0;
         let result = match self.step(input, &mut consumed_len) {
             Some(Ok(received)) => Ok(Some(self.own(received, input, &mut consumed_len))),
@@ -110,7 +120,7 @@ impl ReceiveHalf {
             }
             Received::Ping(range) => Message::Ping(Bytes::copy_from_slice(&input[range])),
             Received::Pong(range) => Message::Pong(Bytes::copy_from_slice(&input[range])),
-            Received::Close(frame) => Message::Close(frame),
+            Received::Close(range) => Message::Close(decoded_close(&input[range])),
         }
     }
 
@@ -118,18 +128,12 @@ impl ReceiveHalf {
     #[inline]
     pub(crate) fn lend<'a>(&'a self, received: &Received, input: &'a [u8]) -> Event<'a> {
         match received {
-            Received::Data(MessageKind::Text, location) => {
-                // SAFETY: `step` yields a text message only when all of its payload passed the validator.
-                #[allow(unsafe_code, reason = "see validated.rs")]
-                Event::Text(unsafe { validated::as_str(self.payload(location, input)) })
-            }
+            Received::Data(kind, location) => lend_data(*kind, self.payload(location, input)),
             // A piece of a text may begin and end within a code point.
-            Received::Data(MessageKind::Binary, location) | Received::Chunk(_, location, _) => {
-                Event::Binary(self.payload(location, input))
-            }
+            Received::Chunk(_, location, _) => Event::Binary(self.payload(location, input)),
             Received::Ping(range) => Event::Ping(&input[range.clone()]),
             Received::Pong(range) => Event::Pong(&input[range.clone()]),
-            Received::Close(frame) => Event::Close(frame.clone()),
+            Received::Close(range) => Event::Close(decoded_close(&input[range.clone()])),
         }
     }
 
@@ -140,7 +144,7 @@ impl ReceiveHalf {
             Received::Data(kind, location) => (*kind, location, true),
             Received::Ping(range) => return StreamEvent::Ping(&input[range.clone()]),
             Received::Pong(range) => return StreamEvent::Pong(&input[range.clone()]),
-            Received::Close(frame) => return StreamEvent::Close(frame.clone()),
+            Received::Close(range) => return StreamEvent::Close(decoded_close(&input[range.clone()])),
         };
         StreamEvent::Chunk(Chunk { kind, payload: self.payload(location, input), fin })
     }
@@ -152,6 +156,22 @@ impl ReceiveHalf {
             Location::Assembled => &self.assembled,
         }
     }
+}
+
+/// A whole message of which `step` found that it is valid.
+#[inline]
+fn lend_data(kind: MessageKind, payload: &[u8]) -> Event<'_> {
+    match kind {
+        // SAFETY: `step` yields a text message only when all of its payload passed the validator.
+        #[allow(unsafe_code, reason = "see validated.rs")]
+        MessageKind::Text => Event::Text(unsafe { validated::as_str(payload) }),
+        MessageKind::Binary => Event::Binary(payload),
+    }
+}
+
+/// The payload of a Close frame of which `step` found that it can be decoded.
+fn decoded_close(payload: &[u8]) -> Option<CloseFrame> {
+    CloseFrame::decode(payload).ok().flatten()
 }
 
 /// The events in one input: a lending iterator, because a message borrows the bytes where it arrived.
@@ -175,7 +195,16 @@ impl Events<'_> {
     #[inline]
     #[allow(clippy::should_implement_trait, reason = "an Iterator cannot lend")]
     pub fn next(&mut self) -> Option<Result<Event<'_>, ProtocolError>> {
-        let received = self.receiver.step(self.input, &mut self.consumed_len);
+        if let Some((kind, range)) = self.receiver.short_message(self.input, &mut self.consumed_len) {
+            self.payload_range = Some(range.clone());
+            return Some(Ok(lend_data(kind, &self.input[range])));
+        }
+        self.next_long()
+    }
+
+    #[inline(never)]
+    fn next_long(&mut self) -> Option<Result<Event<'_>, ProtocolError>> {
+        let received = self.receiver.long_step(self.input, &mut self.consumed_len);
         Some(self.found(received)?.map(|received| self.receiver.lend(&received, self.input)))
     }
 

@@ -4,7 +4,7 @@ use bytes::{Buf, BytesMut};
 
 use crate::{
     Event, Message, OpCode, Parked, ProtocolError, ReceiveHalf, ReceiveState, StreamEvent,
-    frame::FrameHeader, step::Received,
+    frame::FrameHeader, receive::COPY_LEN, step::Received,
 };
 
 /// A [`ReceiveHalf`] together with the bytes that it has not consumed: for drivers that look for the next event at
@@ -72,7 +72,11 @@ impl ReceiveBuffer {
         if self.half.state != ReceiveState::Open {
             return false;
         }
-        match (&self.half.frame, self.input.get(self.consumed_len..)) {
+        let rest = self.input.get(self.consumed_len..);
+        if let Some(is_here) = rest.and_then(|rest| self.half.has_short_message(rest)) {
+            return is_here;
+        }
+        match (&self.half.frame, rest) {
             // In front is payload, whatever it looks like.
             (Some(frame), Some(rest)) => {
                 let ends_event = frame.opcode.is_control() || (frame.fin && !self.half.chunked);
@@ -100,6 +104,17 @@ impl ReceiveBuffer {
     pub fn advance(&mut self) -> Result<bool, ProtocolError> {
         let received = self.half.step(&mut self.input, &mut self.consumed_len);
         self.found(received)
+    }
+
+    /// The next message, if it is all here, in one frame and up to 1 KiB: the same as [`advance`](Self::advance) and
+    /// [`take_message`](Self::take_message), at less cost. `None` says nothing about what is here, and everything
+    /// is as before; then `advance` tells.
+    #[inline]
+    pub fn take_short_message(&mut self) -> Option<Message> {
+        let short = self.half.copy_short_message(self.input.get(self.consumed_len..)?, COPY_LEN)?;
+        self.found = None;
+        self.consumed_len += short.frame_len;
+        Some(short.into_message())
     }
 
     /// Looks for the next piece of a message, or the next control frame, as

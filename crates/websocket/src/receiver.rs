@@ -36,6 +36,10 @@ pub enum ReceiveState {
 pub struct ReceiveHalf {
     pub(crate) role: Role,
     pub(crate) state: ReceiveState,
+    /// Whether it is between two messages, as far as the last step told, so that what follows may be a short one.
+    pub(crate) at_rest: bool,
+    /// The longest message in bytes that a frame with a length of 16 bits may bring.
+    pub(crate) max_short_len: u16,
     /// Whether the content of `assembled` was yielded: it is over with the next step.
     pub(crate) lent: bool,
     /// Whether a part of `message` was yielded as a chunk, so that the rest can only be chunks or be skipped.
@@ -79,6 +83,8 @@ impl ReceiveHalf {
         Self {
             role,
             state: ReceiveState::Open,
+            at_rest: true,
+            max_short_len: config.max_short_len(),
             lent: false,
             chunked: false,
             skipping: false,
@@ -126,6 +132,7 @@ impl ReceiveHalf {
             return Ok(());
         }
         self.state = ReceiveState::Failed;
+        self.at_rest = false;
         Err(ProtocolError::ClosedWithoutHandshake)
     }
 
@@ -141,6 +148,7 @@ impl ReceiveHalf {
             return None;
         }
         self.state = ReceiveState::Closed;
+        self.at_rest = false;
         Some(Parked {
             role: self.role,
             config: self.config,
@@ -152,6 +160,7 @@ impl ReceiveHalf {
     /// Nothing more is received.
     pub(crate) fn end(&mut self, state: ReceiveState) {
         self.state = state;
+        self.at_rest = false;
         self.frame = None;
         self.message = None;
         self.assembled = Vec::new();

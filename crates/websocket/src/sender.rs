@@ -187,13 +187,18 @@ impl SendHalf {
     #[inline]
     pub(crate) fn put_frame(&mut self, opcode: OpCode, fin: bool, payload: &[u8], output: &mut Vec<u8>) {
         let masking_key = self.next_key();
-        if masking_key.is_none()
-            && let Ok(len @ 0..126) = u8::try_from(payload.len())
-        {
-            // What is sent most: two bytes that need no other look at the header.
-            output.reserve(2 + payload.len());
-            output.extend_from_slice(&[(u8::from(fin) << 7) | opcode as u8, len]);
-            output.extend_from_slice(payload);
+        if let Ok(len @ 0..126) = u8::try_from(payload.len()) {
+            // What is sent most: a few bytes that need no other look at the header.
+            let first = (u8::from(fin) << 7) | opcode as u8;
+            if let Some(key @ [a, b, c, d]) = masking_key {
+                output.reserve(6 + payload.len());
+                output.extend_from_slice(&[first, 0x80 | len, a, b, c, d]);
+                mask_copy(payload, key, output);
+            } else {
+                output.reserve(2 + payload.len());
+                output.extend_from_slice(&[first, len]);
+                output.extend_from_slice(payload);
+            }
             return;
         }
         let header = FrameHeader { fin, rsv1: false, opcode, masking_key, payload_len: payload.len() as u64 };

@@ -24,6 +24,9 @@ const ALIGNED_COPY_LEN: usize = 2048;
 /// The length of a vector in bytes, at most.
 const VECTOR_LEN: usize = 32;
 
+/// The length of a vector that every processor of the target has.
+const SHORT_VECTOR_LEN: usize = 16;
+
 /// How many bytes are masked at once while they are copied: as much as the registers hold.
 const COPIED_LEN: usize = 8 * VECTOR_LEN;
 
@@ -62,6 +65,17 @@ pub(crate) fn mask_copy(payload: &[u8], key: [u8; 4], target: &mut Vec<u8>) {
     mask_copy_any(payload, key, target);
 }
 
+/// The same, and tells whether the result is ASCII.
+#[inline]
+pub(crate) fn mask_copy_and_look(payload: &[u8], key: [u8; 4], target: &mut Vec<u8>) -> bool {
+    #[cfg(all(feature = "std", target_arch = "x86_64"))]
+    if payload.len() >= LONG_LEN && std::is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has AVX2.
+        return unsafe { mask_copy_and_look_avx2(payload, key, target) };
+    }
+    mask_copy_and_look_any(payload, key, target)
+}
+
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 #[target_feature(enable = "avx2")]
 fn mask_avx2(payload: &mut [u8], key: [u8; 4]) {
@@ -78,6 +92,12 @@ fn mask_and_look_avx2(payload: &mut [u8], key: [u8; 4]) -> bool {
 #[target_feature(enable = "avx2")]
 fn mask_copy_avx2(payload: &[u8], key: [u8; 4], target: &mut Vec<u8>) {
     mask_copy_any(payload, key, target);
+}
+
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+#[target_feature(enable = "avx2")]
+fn mask_copy_and_look_avx2(payload: &[u8], key: [u8; 4], target: &mut Vec<u8>) -> bool {
+    mask_copy_and_look_any(payload, key, target)
 }
 
 /// The key as it stands `offset` bytes into the masked data.
@@ -99,21 +119,42 @@ fn mask_any(payload: &mut [u8], key: [u8; 4]) -> bool {
     if payload.len() < LONG_LEN { mask_short(payload, key) } else { mask_long(payload, key) }
 }
 
-/// In words, and the rest byte by byte.
+/// In short vectors, the last of which overlaps the one before.
 #[inline(always)]
 fn mask_short(payload: &mut [u8], key: [u8; 4]) -> bool {
-    let (words, tail) = payload.as_chunks_mut::<8>();
-    let mut seen = [0; 8];
-    for word in words {
-        *word = xor(*word, key);
-        seen = or(seen, *word);
+    let Some(&last) = payload.last_chunk::<SHORT_VECTOR_LEN>() else { return mask_shortest(payload, key) };
+    let wide = |key| u128::from_ne_bytes(xor([0; SHORT_VECTOR_LEN], key));
+    let last = u128::from_ne_bytes(last) ^ wide(rotate(key, payload.len()));
+    let wide = wide(key);
+    let mut seen = last;
+    for vector in payload.as_chunks_mut::<SHORT_VECTOR_LEN>().0 {
+        let plain = u128::from_ne_bytes(*vector) ^ wide;
+        seen |= plain;
+        *vector = plain.to_ne_bytes();
+    }
+    if let Some(place) = payload.last_chunk_mut::<SHORT_VECTOR_LEN>() {
+        *place = last.to_ne_bytes();
+    }
+    is_ascii(&seen.to_ne_bytes())
+}
+
+/// What is shorter than a short vector: in two words that overlap, or byte by byte.
+#[inline(always)]
+fn mask_shortest(payload: &mut [u8], key: [u8; 4]) -> bool {
+    let len = payload.len();
+    if let (Some(&first), Some(&last)) = (payload.first_chunk::<8>(), payload.last_chunk::<8>()) {
+        let (first, last) = (xor(first, key), xor(last, rotate(key, len)));
+        payload[..8].copy_from_slice(&first);
+        payload[len - 8..].copy_from_slice(&last);
+        return is_ascii(&or(first, last));
     }
     let [a, b, c, d] = key;
-    for (byte, key) in tail.iter_mut().zip([a, b, c, d, a, b, c]) {
+    let mut seen = 0;
+    for (byte, key) in payload.iter_mut().zip([a, b, c, d, a, b, c]) {
         *byte ^= key;
-        seen[0] |= *byte;
+        seen |= *byte;
     }
-    is_ascii(&seen)
+    seen < 0x80
 }
 
 /// In aligned blocks; needs at least one vector.
@@ -150,7 +191,8 @@ fn mask_long(payload: &mut [u8], key: [u8; 4]) -> bool {
 fn mask_copy_any(payload: &[u8], key: [u8; 4], target: &mut Vec<u8>) {
     target.reserve(payload.len());
     if payload.len() < LONG_LEN {
-        return mask_copy_short(payload, key, target);
+        mask_copy_short(payload, key, target);
+        return;
     }
     let end = target.as_ptr().wrapping_add(target.len());
     let unaligned_len =
@@ -165,11 +207,25 @@ fn mask_copy_any(payload: &[u8], key: [u8; 4], target: &mut Vec<u8>) {
     mask_copy_short(rest, key, target);
 }
 
+/// The same, and tells whether the result is ASCII.
 #[inline(always)]
-fn mask_copy_short(payload: &[u8], key: [u8; 4], target: &mut Vec<u8>) {
+fn mask_copy_and_look_any(payload: &[u8], key: [u8; 4], target: &mut Vec<u8>) -> bool {
+    if payload.len() < LONG_LEN {
+        return mask_copy_short(payload, key, target);
+    }
+    let start = target.len();
+    mask_copy_any(payload, key, target);
+    // On the way the compiler would take every vector apart for it.
+    let (words, rest) = target[start..].as_chunks::<8>();
+    let seen = words.iter().fold(0, |seen, word| seen | u64::from_ne_bytes(*word));
+    is_ascii(&seen.to_ne_bytes()) && rest.is_ascii()
+}
+
+#[inline(always)]
+fn mask_copy_short(payload: &[u8], key: [u8; 4], target: &mut Vec<u8>) -> bool {
     let start = target.len();
     target.extend_from_slice(payload);
-    mask_short(&mut target[start..], key);
+    mask_short(&mut target[start..], key)
 }
 
 /// Key by key, which the compiler makes vectors of.
@@ -191,6 +247,8 @@ fn or<const N: usize>(mut one: [u8; N], other: [u8; N]) -> [u8; N] {
 }
 
 #[inline(always)]
-fn is_ascii(bytes: &[u8]) -> bool {
-    bytes.iter().fold(0, |seen, byte| seen | byte) < 0x80
+fn is_ascii<const N: usize>(bytes: &[u8; N]) -> bool {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let seen = words.iter().fold(0, |seen, word| seen | u64::from_ne_bytes(*word));
+    rest.iter().fold(seen, |seen, byte| seen | u64::from(*byte)) & 0x8080_8080_8080_8080 == 0
 }

@@ -7,11 +7,7 @@ use crate::{
     CloseFrame, FrameHeader, MessageKind, OpCode, ProtocolError, ReceiveHalf, ReceiveState, Role,
     mask::{mask, mask_and_validate},
     receiver::{FrameInProgress, MessageInProgress},
-    simd,
 };
-
-/// Text up to this length is unmasked and then validated as a whole: the validator finds it in the first-level cache.
-const SHORT_TEXT_LEN: usize = 8192;
 
 /// A compressed frame may be longer than the message by what deflate adds to data that it cannot compress: an eighth,
 /// since its fixed code has up to 9 bits for a byte (RFC 1951 §3.2.6), which fast compressors do not replace by stored
@@ -27,7 +23,8 @@ pub(crate) enum Received {
     Chunk(MessageKind, Location, bool),
     Ping(Range<usize>),
     Pong(Range<usize>),
-    Close(Option<CloseFrame>),
+    /// A payload that can be decoded.
+    Close(Range<usize>),
 }
 
 /// How a message is taken.
@@ -52,6 +49,19 @@ impl ReceiveHalf {
     /// Advances over `input` from `position` to the end of the next event.
     #[inline]
     pub(crate) fn step(
+        &mut self,
+        input: &mut [u8],
+        position: &mut usize,
+    ) -> Option<Result<Received, ProtocolError>> {
+        if let Some((kind, range)) = self.short_message(input, position) {
+            return Some(Ok(Received::Data(kind, Location::Input(range))));
+        }
+        self.long_step(input, position)
+    }
+
+    /// The same, for what is not a short message.
+    #[inline(never)]
+    pub(crate) fn long_step(
         &mut self,
         input: &mut [u8],
         position: &mut usize,
@@ -89,6 +99,7 @@ impl ReceiveHalf {
         input: &[u8],
         position: &mut usize,
     ) -> Option<Result<Received, ProtocolError>> {
+        self.at_rest = self.state == ReceiveState::Open && !self.is_within_message();
         match received {
             Ok(None) => {
                 if self.assembled.capacity() > 0 && self.message.is_none() {
@@ -112,13 +123,6 @@ impl ReceiveHalf {
         input: &mut [u8],
         position: &mut usize,
     ) -> Result<Option<Received>, ProtocolError> {
-        if self.frame.is_none()
-            && self.message.is_none()
-            && let Some((kind, range)) = self.short_message(input, *position)?
-        {
-            *position = range.end;
-            return Ok(Some(Received::Data(kind, Location::Input(range))));
-        }
         if self.chunked
             && let Some(received) = self.skip(input, position)?
         {
@@ -159,58 +163,6 @@ impl ReceiveHalf {
         let frame = self.begin_received_frame(&header, taking)?;
         *position += header_len;
         Ok(Some(frame))
-    }
-
-    /// The common case at the least cost: a message in one frame of less than 64 KiB, all of it here. Whatever is not
-    /// plainly that, errors of the header included, is left as it is and takes the long way.
-    #[inline]
-    fn short_message(
-        &mut self,
-        input: &mut [u8],
-        position: usize,
-    ) -> Result<Option<(MessageKind, Range<usize>)>, ProtocolError> {
-        let Some(rest) = input.get_mut(position..) else { return Ok(None) };
-        let Some(&[first, second, high, low]) = rest.first_chunk::<4>() else { return Ok(None) };
-        let kind = match first {
-            0x81 => MessageKind::Text,
-            0x82 => MessageKind::Binary,
-            _ => return Ok(None),
-        };
-        // With the bit of the mask as the role wants it, what is left is the length.
-        let masked = self.role == Role::Server;
-        let (len, len_len) = match second ^ if masked { 0x80 } else { 0 } {
-            len @ 0..126 => (usize::from(len), 0),
-            126 => (usize::from(u16::from_be_bytes([high, low])), 2),
-            _ => return Ok(None),
-        };
-        let max = self.config.max_frame_len.min(self.config.max_message_len);
-        if (len_len != 0 && len < 126) || len as u64 > max {
-            return Ok(None);
-        }
-        let header_len = 2 + len_len + if masked { 4 } else { 0 };
-        let Some((header, payload)) = rest.split_at_mut_checked(header_len) else { return Ok(None) };
-        let Some(payload) = payload.get_mut(..len) else { return Ok(None) };
-        let valid = match (kind, header.last_chunk::<4>().filter(|_| masked)) {
-            (MessageKind::Binary, key) => {
-                if let Some(&key) = key {
-                    mask(payload, key, 0);
-                }
-                true
-            }
-            (MessageKind::Text, Some(&key)) if len > SHORT_TEXT_LEN => {
-                let judged = mask_and_validate(payload, key, 0, &mut self.utf8);
-                judged.and_then(|()| self.utf8.finish()).is_ok()
-            }
-            (MessageKind::Text, Some(&key)) => {
-                simd::mask_and_look(payload, key) || simdutf8::basic::from_utf8(payload).is_ok()
-            }
-            (MessageKind::Text, None) => simdutf8::basic::from_utf8(payload).is_ok(),
-        };
-        if !valid {
-            return Err(ProtocolError::InvalidUtf8);
-        }
-        let start = position + header_len;
-        Ok(Some((kind, start..start + len)))
     }
 
     /// Judges a header: masks, reserved bits, fragmentation and limits.
@@ -387,9 +339,9 @@ impl ReceiveHalf {
             OpCode::Ping => Received::Ping(range),
             OpCode::Pong => Received::Pong(range),
             _ => {
-                let frame = CloseFrame::decode(payload)?;
+                CloseFrame::decode(payload)?;
                 self.end(ReceiveState::Closed);
-                Received::Close(frame)
+                Received::Close(range)
             }
         }))
     }

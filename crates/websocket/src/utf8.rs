@@ -104,6 +104,24 @@ impl Utf8Validator {
     }
 }
 
+/// What the vectors of the validator take at once; it judges less than that byte by byte.
+const BLOCK_LEN: usize = 64;
+
+/// Whether a whole text is valid.
+#[inline]
+pub(crate) fn is_utf8(text: &[u8]) -> bool {
+    if text.len() >= BLOCK_LEN {
+        return simdutf8::basic::from_utf8(text).is_ok();
+    }
+    if text.is_ascii() {
+        return true;
+    }
+    // Behind it NULs, which are valid, and end a code point no more than the end of the text does.
+    let mut block = [0; BLOCK_LEN];
+    block[..text.len()].copy_from_slice(text);
+    simdutf8::basic::from_utf8(&block).is_ok()
+}
+
 /// How many bytes at the end of `piece`, at most three, begin a code point that they do not end, going by the length
 /// that its first byte announces. Whether they are valid so far is not judged.
 #[inline]
@@ -178,6 +196,19 @@ mod tests {
     }
 
     #[test]
+    fn whole_texts_of_every_length_are_judged_as_by_the_standard_library() {
+        for character in ["a", "é", "€", "😀"] {
+            let text: Vec<u8> = character.bytes().cycle().take(140).collect();
+            for start in 0..4 {
+                for end in start..text.len() {
+                    let text = &text[start..end];
+                    assert_eq!(is_utf8(text), core::str::from_utf8(text).is_ok(), "{text:x?}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn every_way_to_end_a_piece_is_judged_as_early_as_byte_by_byte() {
         // Behind 64 bytes, so that the vectors and what follows them both have their part.
         let ends: Vec<Vec<u8>> = [0x61, 0x80, 0xBF, 0xC1, 0xC3, 0xE0, 0xE2, 0xED, 0xF0, 0xF4, 0xF5, 0xFF]
@@ -217,6 +248,9 @@ mod tests {
             let piecewise = bytes.chunks(piece_len).all(|piece| validator.validate(piece).is_ok())
                 && validator.finish().is_ok();
             prop_assert_eq!(piecewise, core::str::from_utf8(&bytes).is_ok());
+            prop_assert_eq!(is_utf8(&bytes), piecewise);
+            let short = &bytes[..bytes.len().min(40)];
+            prop_assert_eq!(is_utf8(short), core::str::from_utf8(short).is_ok());
         }
     }
 }
