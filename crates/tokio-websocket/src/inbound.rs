@@ -80,6 +80,10 @@ enum Phase {
 /// Of a frame that misses more than this, the payload is data (§5.5).
 const MAX_CONTROL_LEN: usize = 125;
 
+/// What came of looking: something was found, or why nothing more will be. The error is boxed, so that this is returned in
+/// registers: it is once per message.
+pub(crate) type Advanced = Result<(), Box<Error>>;
+
 /// What is looked for in the input.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Wanted {
@@ -150,6 +154,16 @@ impl Inbound {
         self.live.as_mut()?.take_message()
     }
 
+    /// The next message that owns its payload, if it is short and here already.
+    #[inline]
+    pub(crate) fn take_short_message(&mut self) -> Option<Message> {
+        let message = self.live.as_mut()?.take_short_message()?;
+        if let Some(timers) = &mut self.timers {
+            timers.message();
+        }
+        Some(message)
+    }
+
     /// Whether the next message is here already.
     #[inline]
     pub(crate) fn has_frame(&self) -> bool {
@@ -167,7 +181,7 @@ impl Inbound {
         cx: &mut Context<'_>,
         io: &mut impl Io,
         wanted: Wanted,
-    ) -> Poll<Option<Result<(), Error>>> {
+    ) -> Poll<Option<Advanced>> {
         loop {
             let found = match (&mut self.live, wanted) {
                 (None, _) => Ok(false),
@@ -211,13 +225,13 @@ impl Inbound {
     }
 
     /// Waits for more input, having flushed what waits; `None` when there will be none.
-    fn poll_more(&mut self, cx: &mut Context<'_>, io: &mut impl Io) -> Poll<Option<Result<(), Error>>> {
+    fn poll_more(&mut self, cx: &mut Context<'_>, io: &mut impl Io) -> Poll<Option<Advanced>> {
         if self.phase == Phase::Open && self.state() != ReceiveState::Open {
             self.phase = Phase::ShuttingDown;
         }
         if self.phase != Phase::Open {
             ready!(self.poll_end(cx, io));
-            return Poll::Ready(self.failure.take().map(|error| Err(*error)));
+            return Poll::Ready(self.failure.take().map(Err));
         }
         let due = if self.timers.is_some() { self.poll_timers(cx, io) } else { None };
         // A peer that does not read may still send: a pending write does not keep us from reading.
@@ -263,8 +277,8 @@ impl Inbound {
     }
 
     /// The connection is over; what began its end is told rather than how it went.
-    fn end_with(&mut self, io: &mut impl Io, error: Error) -> Poll<Option<Result<(), Error>>> {
-        let error = self.failure.take().map_or(error, |failure| *failure);
+    fn end_with(&mut self, io: &mut impl Io, error: Error) -> Poll<Option<Advanced>> {
+        let error = self.failure.take().unwrap_or_else(|| Box::new(error));
         self.phase = Phase::Ended;
         self.deadline = None;
         self.timers = None;

@@ -156,6 +156,19 @@ impl Outbound {
         }
     }
 
+    /// [`queue`](Self::queue), if there is a message still. What is copied is not moved before.
+    #[inline]
+    pub(crate) fn queue_once(&mut self, message: &mut Option<Message>) -> Result<(), SendError> {
+        let (kind, payload) = match &*message {
+            Some(Message::Text(text)) if !self.takes(text.len()) => (MessageKind::Text, text.as_bytes()),
+            Some(Message::Binary(payload)) if !self.takes(payload.len()) => (MessageKind::Binary, payload),
+            _ => return message.take().map_or(Ok(()), |message| self.queue(message)),
+        };
+        let queued = self.queue_borrowed(kind, payload);
+        *message = None;
+        queued
+    }
+
     /// Whether a payload is written by reference: it is long enough, and neither masked nor compressed, which would
     /// write it anew.
     #[inline]

@@ -34,7 +34,7 @@ use tokio::{
 
 use crate::{
     Error, WebSocket,
-    inbound::{Inbound, Io, Wanted},
+    inbound::{Advanced, Inbound, Io, Wanted},
     outbound::Outbound,
     wakers::{Half, Wakers},
 };
@@ -258,8 +258,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Receiver<R, W> {
     ///
     /// # Errors
     /// The same.
-    pub async fn receive(&mut self) -> Option<Result<Message, Error>> {
-        poll_fn(|cx| self.poll_receive(cx)).await
+    pub fn receive(&mut self) -> impl Future<Output = Option<Result<Message, Error>>> {
+        poll_fn(|cx| self.poll_receive(cx))
     }
 
     /// [`receive`](Self::receive) for hand-written futures.
@@ -267,9 +267,12 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Receiver<R, W> {
     /// # Errors
     /// As [`receive`](Self::receive).
     pub fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message, Error>>> {
+        if let Some(message) = self.inbound.take_short_message() {
+            return Poll::Ready(Some(Ok(message)));
+        }
         Poll::Ready(match ready!(self.inbound.poll_advance(cx, &mut self.apart, Wanted::Messages)) {
             Some(Ok(())) => self.inbound.take_message().map(Ok),
-            Some(Err(error)) => Some(Err(error)),
+            Some(Err(error)) => Some(Err(*error)),
             None => None,
         })
     }
@@ -281,7 +284,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Receiver<R, W> {
     pub async fn receive_borrowed(&mut self) -> Option<Result<Event<'_>, Error>> {
         match self.advance(Wanted::Messages).await? {
             Ok(()) => self.inbound.event().map(Ok),
-            Err(error) => Some(Err(error)),
+            Err(error) => Some(Err(*error)),
         }
     }
 
@@ -292,11 +295,11 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Receiver<R, W> {
     pub async fn receive_chunk(&mut self) -> Option<Result<StreamEvent<'_>, Error>> {
         match self.advance(Wanted::Chunks).await? {
             Ok(()) => self.inbound.chunk().map(Ok),
-            Err(error) => Some(Err(error)),
+            Err(error) => Some(Err(*error)),
         }
     }
 
-    async fn advance(&mut self, wanted: Wanted) -> Option<Result<(), Error>> {
+    async fn advance(&mut self, wanted: Wanted) -> Option<Advanced> {
         poll_fn(|cx| self.inbound.poll_advance(cx, &mut self.apart, wanted)).await
     }
 

@@ -29,7 +29,7 @@ use tokio::{
 
 use crate::{
     Error, Options, Replies,
-    inbound::{Inbound, Io, Wanted},
+    inbound::{Advanced, Inbound, Io, Wanted},
     outbound::Outbound,
     wakers::Half,
 };
@@ -148,8 +148,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// # Errors
     /// Once, when the connection ends otherwise than by a closing handshake.
     #[inline]
-    pub async fn receive(&mut self) -> Option<Result<Message, Error>> {
-        poll_fn(|cx| self.poll_receive(cx)).await
+    pub fn receive(&mut self) -> impl Future<Output = Option<Result<Message, Error>>> {
+        poll_fn(|cx| self.poll_receive(cx))
     }
 
     /// [`receive`](Self::receive) for hand-written futures.
@@ -158,10 +158,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// As [`receive`](Self::receive).
     #[inline]
     pub fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message, Error>>> {
+        if let Some(message) = self.inbound.take_short_message() {
+            self.outbound.wakers.polled(Half::Receive, cx.waker(), false);
+            return Poll::Ready(Some(Ok(message)));
+        }
         let advanced = ready!(self.poll_advance(Half::Receive, cx, Wanted::Messages));
         Poll::Ready(match advanced {
             Some(Ok(())) => self.inbound.take_message().map(Ok),
-            Some(Err(error)) => Some(Err(error)),
+            Some(Err(error)) => Some(Err(*error)),
             None => None,
         })
     }
@@ -198,7 +202,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
                 let event = self.inbound.event()?;
                 Some(Ok((event, Replies::new(&mut self.outbound))))
             }
-            Err(error) => Some(Err(error)),
+            Err(error) => Some(Err(*error)),
         }
     }
 
@@ -216,7 +220,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     pub async fn receive_chunk(&mut self) -> Option<Result<StreamEvent<'_>, Error>> {
         match poll_fn(|cx| self.poll_advance(Half::Receive, cx, Wanted::Chunks)).await? {
             Ok(()) => self.inbound.chunk().map(Ok),
-            Err(error) => Some(Err(error)),
+            Err(error) => Some(Err(*error)),
         }
     }
 
@@ -237,13 +241,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
                         return Poll::Ready(Some(Ok(taken)));
                     }
                 }
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(*error))),
                 None => return Poll::Ready(None),
             }
         }
     }
 
-    fn poll_drained_advance(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<(), Error>>> {
+    fn poll_drained_advance(&mut self, cx: &mut Context<'_>) -> Poll<Option<Advanced>> {
         // After a Close there are no more replies, and going on is what keeps its deadline.
         if self.outbound.is_full() && !self.outbound.close_sent() {
             // What goes wrong with the transport is told by the next read, after what the peer sent before.
@@ -257,12 +261,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     #[inline]
-    fn poll_advance(
-        &mut self,
-        half: Half,
-        cx: &mut Context<'_>,
-        wanted: Wanted,
-    ) -> Poll<Option<Result<(), Error>>> {
+    fn poll_advance(&mut self, half: Half, cx: &mut Context<'_>, wanted: Wanted) -> Poll<Option<Advanced>> {
         let both = self.outbound.wakers.both(half, cx.waker());
         let mut own = Context::from_waker(both.as_ref().unwrap_or_else(|| cx.waker()));
         let mut io = Whole { stream: &mut self.stream, outbound: &mut self.outbound };
@@ -311,10 +310,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         if message.is_some() && self.outbound.is_full() {
             ready!(self.poll_flush_output(cx))?;
         }
-        Poll::Ready(match message.take() {
-            Some(message) => self.queue(message),
-            None => Ok(()),
-        })
+        Poll::Ready(self.outbound.queue_once(message).map_err(Error::Send))
     }
 
     /// Waits until what was queued has left for the transport. Cancel safe.
@@ -415,7 +411,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             // In chunks, so that the length of what is discarded does not matter.
             match ready!(self.poll_advance(Half::Send, cx, Wanted::Chunks)) {
                 Some(Ok(())) => {}
-                Some(Err(error)) => return Poll::Ready(Err(error)),
+                Some(Err(error)) => return Poll::Ready(Err(*error)),
                 None => return Poll::Ready(Ok(())),
             }
         }
