@@ -1,7 +1,7 @@
 //! Acknowledgements: what the client waits for, and what it owes.
 
 use sockeye_socketio::{
-    Args, EncodeError, EventArgs, encode_ack,
+    EncodeError, EventArgs,
     handler::{self, FromAnswer},
 };
 use std::{
@@ -104,11 +104,7 @@ impl<T: FromAnswer> Future for AckFuture<T> {
             State::Waiting(waiting) => std::task::ready!(waiting.poll(cx)),
         };
         self.state = State::Failed(None);
-        Poll::Ready(result.and_then(|answer| {
-            let args =
-                Args::from_array(&answer.json).map_err(|error| AckError::InvalidAnswer(error.into()))?;
-            T::from_answer(args.with_attachments(&answer.attachments)).map_err(AckError::InvalidAnswer)
-        }))
+        Poll::Ready(result.and_then(|answer| T::from_answer(answer.args()).map_err(AckError::InvalidAnswer)))
     }
 }
 
@@ -159,8 +155,8 @@ impl Ack {
             return Ok(());
         }
         let name = owed.socket.namespace();
-        let packet =
-            Outgoing::encode(true, |out, attachments| encode_ack(out, attachments, name, owed.id, &args))?;
+        let parser = owed.socket.core().config.parser;
+        let packet = Outgoing::ack(parser, name, owed.id, &args)?;
         if !owed.answered.swap(true, Ordering::AcqRel) {
             let state = owed.socket.state();
             // Events that came before CONNECT are answered as well.

@@ -1,6 +1,7 @@
 //! Options of a client.
 
 use sockeye_engineio::Transport;
+use sockeye_socketio::Parser;
 use sockeye_tokio_websocket::deflate;
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ pub enum BufferPolicy {
 pub struct Config {
     /// Where the server answers. Default `/socket.io`.
     pub path: String,
+    /// The form of the packets, which must be that of the server. Default JSON.
+    pub parser: Parser,
     /// Whether a slash is added to the path. Default yes, as servers expect it.
     pub add_trailing_slash: bool,
     /// The transports to use, the one to begin with first. Default polling, then WebSocket.
@@ -52,6 +55,9 @@ pub struct Config {
     /// How long a polling request may take. Default unlimited, as polls last until something happens; with a limit below
     /// the server's ping interval idle sessions break.
     pub request_timeout: Option<Duration>,
+    /// How many packets one POST carries. Default 16, beyond which servers on python-engineio close the session; more is
+    /// faster where only polling gets through.
+    pub max_post_packet_count: usize,
     /// How long an upgrade may take. Default 10 s; then the session stays on polling.
     pub upgrade_timeout: Duration,
     /// How long a clean end may take: sending what is queued and the closing handshake. Default 5 s; then the connection is
@@ -126,6 +132,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             path: "/socket.io".into(),
+            parser: Parser::Json,
             add_trailing_slash: true,
             transports: vec![Transport::Polling, Transport::WebSocket],
             upgrade: true,
@@ -137,6 +144,7 @@ impl Default for Config {
             timestamp_requests: true,
             timeout: Duration::from_secs(20),
             request_timeout: None,
+            max_post_packet_count: 16,
             upgrade_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(5),
             reconnection: true,

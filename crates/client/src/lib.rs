@@ -37,6 +37,7 @@ mod core;
 mod engine;
 mod error;
 pub mod handler;
+mod last_text;
 mod mailbox;
 mod manager;
 mod outgoing;
@@ -57,7 +58,7 @@ pub use reason::DisconnectReason;
 pub use socket::{Emitter, Socket};
 pub use sockeye_engineio::Transport;
 pub use sockeye_socketio::{
-    Binary, EventArgs, TypedEvent, events,
+    Binary, EventArgs, Parser, TypedEvent, events,
     handler::{FromAnswer, HandlerError},
 };
 /// The version of rustls whose types [`Builder::tls_roots`] and [`Builder::tls_config`] take.

@@ -4,9 +4,7 @@ use bytestring::ByteString;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use sockeye_socketio::{
-    Args, EventArgs, Limits, Packet, encode_disconnect, encode_event, handler::FromAnswer, is_reserved_event,
-};
+use sockeye_socketio::{Args, EventArgs, handler::FromAnswer, is_reserved_event};
 use std::{
     error::Error,
     fmt,
@@ -188,7 +186,7 @@ impl SocketInner {
     }
 
     fn push_disconnect(&self) {
-        if let Ok(packet) = Outgoing::encode(false, |out, _| encode_disconnect(out, &self.namespace)) {
+        if let Ok(packet) = Outgoing::disconnect(self.core.config.parser, &self.namespace) {
             self.core.mailbox.push_always(packet);
         }
     }
@@ -203,14 +201,12 @@ impl SocketInner {
         if handlers.outgoing.is_empty() {
             return;
         }
-        if let Ok(event) = Packet::decode(packet.text(), &Limits::NONE).and_then(|packet| packet.event()) {
+        // It was encoded here, so it can be read.
+        let _ = packet.read(|name, args| {
             for observer in &handlers.outgoing {
-                if observer.once {
-                    self.remove_handler(observer.id);
-                }
-                (observer.handler)(&event.name, event.args.with_attachments(&packet.attachments));
+                (observer.handler)(name, args);
             }
-        }
+        });
     }
 
     /// Sends the first event of the retry queue, if it is its turn.
@@ -219,9 +215,9 @@ impl SocketInner {
             let mut state = self.state();
             let now = self.core.now();
             let Some(queued) = state.next_queued(now, || self.next_ack_id()) else { return };
-            let packet = Outgoing::encode(queued.compress, |out, attachments| {
-                encode_event(out, attachments, &self.namespace, queued.ack_id, &queued.name, &queued.args)
-            });
+            let parser = self.core.config.parser;
+            let packet = Outgoing::event(parser, &self.namespace, queued.ack_id, &queued.name, &queued.args)
+                .map(|packet| packet.compression(queued.compress));
             let Ok(packet) = packet else { return };
             self.core.mailbox.push_always(packet.clone());
             packet
@@ -240,9 +236,8 @@ impl SocketInner {
             return self.send_with_retries(event, args, options, sender).map(|()| None);
         }
         let id = sender.is_some().then(|| self.next_ack_id());
-        let packet = Outgoing::encode(options.compress, |out, attachments| {
-            encode_event(out, attachments, &self.namespace, id, event, args)
-        })?;
+        let parser = self.core.config.parser;
+        let packet = Outgoing::event(parser, &self.namespace, id, event, args)?.compression(options.compress);
         if self.state().phase == Phase::Connected {
             self.observe_outgoing(&packet);
         }
@@ -281,16 +276,12 @@ impl SocketInner {
         sender: Option<AckSender>,
     ) -> Result<(), EmitError> {
         // Through a packet, so that what is kept is what is sent, and errors are found now.
-        let packet = Outgoing::encode(false, |out, attachments| {
-            encode_event(out, attachments, &self.namespace, Some(0), event, args)
-        })?;
-        let Ok(decoded) = Packet::decode(packet.text(), &Limits::NONE).and_then(|packet| packet.event())
-        else {
-            return Ok(());
-        };
+        let packet = Outgoing::event(self.core.config.parser, &self.namespace, Some(0), event, args)?;
+        let Ok(args) = packet.read(|_, args| args.into()) else { return Ok(()) };
         let queued = Queued {
             name: event.to_owned(),
-            args: decoded.args.with_attachments(&packet.attachments).into(),
+            args,
+            len: packet.len(),
             compress: options.compress,
             timeout: options.timeout.or(self.core.config.ack_timeout),
             sender,

@@ -9,9 +9,8 @@
 //!                            └─────────────────────────────────────┘
 //! ```
 
-use bytes::Bytes;
 use bytestring::ByteString;
-use sockeye_socketio::handler::RawArgs;
+use sockeye_socketio::OwnedArgs;
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     time::Duration,
@@ -38,15 +37,8 @@ pub(crate) enum Phase {
     Connected,
 }
 
-/// An answer as it came: read when somebody wants it.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) json: ByteString,
-    pub(crate) attachments: Vec<Bytes>,
-}
-
 /// Who waits for an acknowledgement, and what it gets; told when no lock is held.
-pub(crate) type AckResult = Result<Answer, AckError>;
+pub(crate) type AckResult = Result<OwnedArgs, AckError>;
 pub(crate) type AckSender = oneshot::Sender<AckResult>;
 
 /// Results for those who waited.
@@ -85,7 +77,9 @@ struct Buffered {
 #[derive(Debug)]
 pub(crate) struct Queued {
     pub(crate) name: String,
-    pub(crate) args: RawArgs,
+    pub(crate) args: OwnedArgs,
+    /// Bytes that it holds.
+    pub(crate) len: usize,
     pub(crate) compress: bool,
     pub(crate) timeout: Option<Duration>,
     pub(crate) sender: Option<AckSender>,
@@ -93,14 +87,6 @@ pub(crate) struct Queued {
     /// The ack id of the try that is under way.
     pub(crate) ack_id: Option<u64>,
     pub(crate) deadline: Option<Duration>,
-}
-
-impl Queued {
-    fn len(&self) -> usize {
-        self.name.len()
-            + self.args.json().len()
-            + self.args.attachments().iter().map(Bytes::len).sum::<usize>()
-    }
 }
 
 #[derive(Debug, Default)]
@@ -193,7 +179,7 @@ impl State {
         if self.abandoned {
             return Err(EmitError::Closed);
         }
-        let len = queued.len();
+        let len = queued.len;
         while self.queue.len() >= config.max_buffer_count || self.queue_len + len > config.max_buffer_len {
             // The first one may be on its way, and its answer decides about the next.
             let oldest = usize::from(self.queue.front().is_some_and(|queued| queued.ack_id.is_some()));
@@ -201,7 +187,7 @@ impl State {
                 return Err(EmitError::BufferFull);
             }
             if let Some(dropped) = self.queue.remove(oldest) {
-                self.queue_len -= dropped.len();
+                self.queue_len -= dropped.len;
                 told.add(dropped.sender, Err(AckError::Dropped));
             }
         }
@@ -245,13 +231,13 @@ impl State {
         if first.try_count > retries
             && let Some(given_up) = self.queue.pop_front()
         {
-            self.queue_len -= given_up.len();
+            self.queue_len -= given_up.len;
             told.add(given_up.sender, Err(error()));
         }
     }
 
     /// An answer arrives; one that nobody waits for is ignored. `true` when the retry queue goes on with it.
-    pub(crate) fn resolve(&mut self, id: u64, answer: impl FnOnce() -> Answer, told: &mut Told) -> bool {
+    pub(crate) fn resolve(&mut self, id: u64, answer: impl FnOnce() -> OwnedArgs, told: &mut Told) -> bool {
         match self.acks.remove(&id) {
             None => false,
             Some(Waiting::Caller(sender)) => {
@@ -262,7 +248,7 @@ impl State {
                 if self.queue.front().is_some_and(|first| first.ack_id == Some(id))
                     && let Some(done) = self.queue.pop_front()
                 {
-                    self.queue_len -= done.len();
+                    self.queue_len -= done.len;
                     told.add(done.sender, Ok(answer()));
                 }
                 true

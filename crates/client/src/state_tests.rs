@@ -1,8 +1,8 @@
 use super::*;
-use sockeye_socketio::{Args, encode_event};
+use sockeye_socketio::{Args, Parser};
 
 fn packet(text: &str) -> Outgoing {
-    Outgoing::encode(false, |out, attachments| encode_event(out, attachments, "/", None, text, &())).unwrap()
+    Outgoing::event(Parser::Json, "/", None, text, &()).unwrap()
 }
 
 fn config(change: impl FnOnce(&mut Config)) -> Config {
@@ -11,14 +11,15 @@ fn config(change: impl FnOnce(&mut Config)) -> Config {
     config
 }
 
-fn answer() -> Answer {
-    Answer { json: ByteString::from_static("[1]"), attachments: Vec::new() }
+fn answer() -> OwnedArgs {
+    Args::from_array("[1]").unwrap().into()
 }
 
 fn queued(name: &str, sender: Option<AckSender>, timeout: u64) -> Queued {
     Queued {
         name: name.into(),
         args: Args::default().into(),
+        len: name.len(),
         compress: true,
         timeout: Some(Duration::from_secs(timeout)),
         sender,
@@ -29,7 +30,7 @@ fn queued(name: &str, sender: Option<AckSender>, timeout: u64) -> Queued {
 }
 
 fn texts(packets: &[Outgoing]) -> Vec<&str> {
-    packets.iter().map(Outgoing::text).collect()
+    packets.iter().map(|packet| std::str::from_utf8(&packet.head.payload()[1..]).unwrap()).collect()
 }
 
 mod buffer {

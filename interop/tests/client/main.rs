@@ -6,6 +6,7 @@
 mod acks;
 mod events;
 mod lifecycle;
+mod msgpack;
 mod recovery;
 mod server;
 

@@ -42,7 +42,8 @@ impl Connection {
                 Box::pin(async move { websocket.close(None).await }.map(drop))
             }
             Carrier::Polling(polling) if tell => {
-                let bodies = last_payloads(&self.session, &self.core.mailbox);
+                let bodies =
+                    last_payloads(&self.session, &self.core.mailbox, self.core.config.max_post_packet_count);
                 Box::pin(say_goodbye(polling, self.session.sid().to_owned(), bodies))
             }
             Carrier::Opening(_) | Carrier::Polling(_) => Box::pin(std::future::ready(())),

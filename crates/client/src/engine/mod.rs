@@ -450,7 +450,7 @@ fn receive_event(
 /// Hands a packet to the WebSocket.
 fn queue(websocket: &mut Socket, packet: &Outgoing) -> Result<(), Error> {
     let attachments = packet.attachments.iter().cloned().map(WebSocketMessage::Binary);
-    for message in [WebSocketMessage::Text(packet.head.clone())].into_iter().chain(attachments) {
+    for message in [packet.head.clone()].into_iter().chain(attachments) {
         if packet.compress {
             websocket.queue(message)?;
         } else {

@@ -15,9 +15,6 @@ use super::{
 };
 use crate::{TransportError, core::Core, handler::BoxFuture, mailbox::Mailbox};
 
-/// How many packets one POST carries, however short they are.
-const POST_PACKET_COUNT: usize = 1024;
-
 pub(super) struct Polling {
     core: Arc<Core>,
     get: Option<BoxFuture<Answered>>,
@@ -68,7 +65,7 @@ impl Polling {
         if self.post.is_some() {
             return false;
         }
-        let body = payload(session, mailbox);
+        let body = payload(session, mailbox, self.core.config.max_post_packet_count);
         if body.is_empty() {
             return false;
         }
@@ -98,20 +95,18 @@ impl Polling {
 }
 
 /// The next packets of the queue as the body of a POST.
-pub(super) fn payload(session: &ClientSession, mailbox: &Mailbox) -> Vec<u8> {
+fn payload(session: &ClientSession, mailbox: &Mailbox, max_packet_count: usize) -> Vec<u8> {
     let max = usize::try_from(session.max_payload()).unwrap_or(usize::MAX);
     let mut body = Vec::new();
     let mut encoder = PayloadEncoder::new(&mut body);
     mailbox.take_packets(|packet| {
         // A packet above the limit goes alone: only the server can tell what it does with it.
-        let full = !encoder.fits(packet.polling_len(), max) || encoder.packet_count() >= POST_PACKET_COUNT;
+        let full = !encoder.fits(packet.polling_len(), max)
+            || encoder.packet_count() + packet.attachments.len() >= max_packet_count;
         if full && !encoder.is_empty() {
             return false;
         }
-        encoder.push_encoded(packet.head.as_bytes());
-        for attachment in &packet.attachments {
-            encoder.push_binary(attachment);
-        }
+        packet.push(&mut encoder);
         true
     });
     body
@@ -119,10 +114,14 @@ pub(super) fn payload(session: &ClientSession, mailbox: &Mailbox) -> Vec<u8> {
 
 /// All that is queued, and then the packet that ends the session: in a body of its own, for servers drop events that come
 /// together with it.
-pub(super) fn last_payloads(session: &ClientSession, mailbox: &Mailbox) -> Vec<Vec<u8>> {
+pub(super) fn last_payloads(
+    session: &ClientSession,
+    mailbox: &Mailbox,
+    max_packet_count: usize,
+) -> Vec<Vec<u8>> {
     let mut bodies = Vec::new();
     while mailbox.has_packets() {
-        bodies.push(payload(session, mailbox));
+        bodies.push(payload(session, mailbox, max_packet_count));
     }
     bodies.push(vec![PacketType::Close.digit()]);
     bodies
@@ -133,7 +132,7 @@ mod tests {
     use super::*;
     use crate::outgoing::Outgoing;
     use sockeye_engineio::{ClientConfig, Packet};
-    use sockeye_socketio::encode_event;
+    use sockeye_socketio::Parser;
     use std::time::Duration;
 
     fn session(max_payload: usize) -> ClientSession {
@@ -146,9 +145,7 @@ mod tests {
     fn mailbox(names: &[&str]) -> Mailbox {
         let mailbox = Mailbox::new(1 << 20);
         for name in names {
-            let packet = Outgoing::encode(false, |out, attachments| {
-                encode_event(out, attachments, "/", None, name, &())
-            });
+            let packet = Outgoing::event(Parser::Json, "/", None, name, &());
             mailbox.push(packet.unwrap(), false);
         }
         mailbox
@@ -157,22 +154,30 @@ mod tests {
     #[test]
     fn a_body_stays_within_what_the_server_takes() {
         let (mailbox, session) = (mailbox(&["a", "b", "c"]), session(13));
-        assert_eq!(payload(&session, &mailbox), b"42[\"a\"]");
-        assert_eq!(payload(&session, &mailbox), b"42[\"b\"]");
-        assert_eq!(last_payloads(&session, &mailbox), [&b"42[\"c\"]"[..], b"1"]);
-        assert_eq!(last_payloads(&session, &mailbox), [b"1"]);
+        assert_eq!(payload(&session, &mailbox, 16), b"42[\"a\"]");
+        assert_eq!(payload(&session, &mailbox, 16), b"42[\"b\"]");
+        assert_eq!(last_payloads(&session, &mailbox, 16), [&b"42[\"c\"]"[..], b"1"]);
+        assert_eq!(last_payloads(&session, &mailbox, 16), [b"1"]);
         let mailbox = self::mailbox(&["a", "b", "c"]);
-        assert_eq!(payload(&self::session(15), &mailbox), b"42[\"a\"]\x1e42[\"b\"]");
-        assert_eq!(payload(&self::session(15), &mailbox), b"42[\"c\"]");
+        assert_eq!(payload(&self::session(15), &mailbox, 16), b"42[\"a\"]\x1e42[\"b\"]");
+        assert_eq!(payload(&self::session(15), &mailbox, 16), b"42[\"c\"]");
     }
 
     #[test]
     fn a_packet_above_the_limit_goes_alone() {
         let mailbox = mailbox(&["a", "longer than that", "b"]);
-        assert_eq!(payload(&session(10), &mailbox), b"42[\"a\"]");
-        assert_eq!(payload(&session(10), &mailbox), b"42[\"longer than that\"]");
-        assert_eq!(payload(&session(10), &mailbox), b"42[\"b\"]");
-        assert_eq!(payload(&session(10), &mailbox), b"");
+        assert_eq!(payload(&session(10), &mailbox, 16), b"42[\"a\"]");
+        assert_eq!(payload(&session(10), &mailbox, 16), b"42[\"longer than that\"]");
+        assert_eq!(payload(&session(10), &mailbox, 16), b"42[\"b\"]");
+        assert_eq!(payload(&session(10), &mailbox, 16), b"");
+    }
+
+    #[test]
+    fn a_body_has_no_more_packets_than_wanted() {
+        let mailbox = mailbox(&["a", "b", "c"]);
+        assert_eq!(payload(&session(1000), &mailbox, 2), b"42[\"a\"]\x1e42[\"b\"]");
+        assert_eq!(payload(&session(1000), &mailbox, 2), b"42[\"c\"]");
+        assert_eq!(payload(&session(1000), &self::mailbox(&["a", "b"]), 0), b"42[\"a\"]");
     }
 
     #[test]
@@ -180,13 +185,11 @@ mod tests {
         let mailbox = Mailbox::new(1 << 20);
         for _ in 0..2 {
             let bytes = Bytes::from_static(&[1, 2, 3, 4]);
-            let packet = Outgoing::encode(false, |out, attachments| {
-                encode_event(out, attachments, "/", None, "a", &bytes)
-            });
+            let packet = Outgoing::event(Parser::Json, "/", None, "a", &bytes);
             mailbox.push(packet.unwrap(), false);
         }
         let one = b"451-[\"a\",{\"_placeholder\":true,\"num\":0}]\x1ebAQIDBA==";
-        assert_eq!(payload(&session(2 * one.len()), &mailbox), one);
-        assert_eq!(payload(&session(2 * one.len()), &mailbox), one);
+        assert_eq!(payload(&session(2 * one.len()), &mailbox, 16), one);
+        assert_eq!(payload(&session(2 * one.len()), &mailbox, 16), one);
     }
 }

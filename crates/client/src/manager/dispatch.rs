@@ -1,9 +1,8 @@
 //! Calls handlers, and runs what they return: polled once at once, in order, and beside the others if that was not enough.
 
-use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
-use serde_json::{Map, Value, value::RawValue};
-use sockeye_socketio::{Args, DecodeError, Packet};
+use serde_json::{Map, Value};
+use sockeye_socketio::{Args, DecodeError, Incoming};
 use std::{
     any::Any,
     collections::VecDeque,
@@ -18,6 +17,7 @@ use crate::{
     handler::{
         BoxFuture, ConnectContext, ConnectErrorContext, DisconnectContext, EventContext, Handlers, Registered,
     },
+    last_text::LastText,
     socket::SocketInner,
     state::Phase,
 };
@@ -61,11 +61,10 @@ impl Dispatch {
     pub(super) fn event(
         &mut self,
         socket: &Arc<SocketInner>,
-        packet: &Packet<'_>,
-        attachments: &[Bytes],
+        packet: &Incoming<'_>,
     ) -> Result<(), DecodeError> {
         let event = packet.event()?;
-        let args = event.args.with_attachments(attachments);
+        let args = event.args;
         let handle = Socket::for_handler(socket);
         let handlers = socket.handlers();
         let context = EventContext::new(&handle, &event.name, args, packet.ack_id);
@@ -239,8 +238,7 @@ fn keep_offset(socket: &SocketInner, args: Args<'_>) {
     if socket.state().pid.is_none() {
         return;
     }
-    let Ok(args) = args.with_attachments(&[]).all::<Vec<&RawValue>>() else { return };
-    if let Some(offset) = args.last().and_then(|last| serde_json::from_str::<String>(last.get()).ok()) {
+    if let Ok(LastText(Some(offset))) = args.all() {
         socket.state().offset = Some(offset.into());
     }
 }

@@ -9,6 +9,7 @@
 //! Every round does what can be done without waiting; the task sleeps when a whole round found nothing.
 
 mod dispatch;
+mod incoming;
 mod router;
 
 use futures_util::{StreamExt, stream::FuturesUnordered};

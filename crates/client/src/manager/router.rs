@@ -1,20 +1,19 @@
 //! The Socket.IO side of a client: its sockets on one connection, and what their packets lead to.
 
-use bytes::Bytes;
-use bytestring::ByteString;
-use serde::Deserialize;
-use serde_json::{Map, Value, value::RawValue};
-use sockeye_socketio::{Assembler, AssemblerLimits, DecodeError, Limits, Packet, PacketType, encode_connect};
-use std::{borrow::Cow, error::Error, sync::Arc, task::Context, time::Duration};
+use serde_json::{Map, Value};
+use sockeye_socketio::{Args, Assembler, AssemblerLimits, DecodeError, Incoming, PacketType};
+use std::{error::Error, sync::Arc, task::Context, time::Duration};
 
-use super::dispatch::{Dispatch, Happening};
+use super::{
+    dispatch::{Dispatch, Happening},
+    incoming::{self, Early},
+};
 use crate::{
-    ConnectError, DisconnectReason, Refusal,
+    ConnectError, DisconnectReason,
     core::Core,
-    engine::{ParseError, Receive},
     outgoing::Outgoing,
     socket::{Auth, SocketInner},
-    state::{Answer, Phase, Told},
+    state::{Phase, Told},
     trace::debug,
 };
 
@@ -24,31 +23,15 @@ pub(super) struct Joined {
     /// Whether the server granted the namespace, on this connection.
     connected: bool,
     /// Events that came before that: of an earlier connection, recovered.
-    early: Vec<(ByteString, Vec<Bytes>)>,
+    early: Vec<Early>,
     early_len: usize,
 }
 
 pub(super) struct Router {
-    core: Arc<Core>,
+    pub(super) core: Arc<Core>,
     joined: Vec<Joined>,
-    assembler: Assembler,
+    pub(super) assembler: Assembler,
     dispatch: Dispatch,
-}
-
-#[derive(Deserialize)]
-struct Granted<'a> {
-    #[serde(borrow)]
-    sid: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    pid: Option<Cow<'a, str>>,
-}
-
-#[derive(Deserialize)]
-struct Refused<'a> {
-    #[serde(borrow)]
-    message: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    data: Option<&'a RawValue>,
 }
 
 impl Router {
@@ -120,7 +103,7 @@ impl Router {
         }
         data.extend(auth.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
         let data = (!data.is_empty()).then_some(&data);
-        if let Ok(packet) = Outgoing::encode(true, |out, _| encode_connect(out, socket.namespace(), data)) {
+        if let Ok(packet) = Outgoing::connect(self.core.config.parser, socket.namespace(), data) {
             self.core.mailbox.push_always(packet);
         }
     }
@@ -294,7 +277,12 @@ impl Router {
         self.dispatch.finish();
     }
 
-    fn packet(&mut self, text: &str, packet: &Packet<'_>, attachments: &[Bytes]) -> Result<(), DecodeError> {
+    /// A packet. An event that comes too early is kept by `keep`.
+    pub(super) fn packet(
+        &mut self,
+        packet: &Incoming<'_>,
+        keep: impl FnOnce() -> Early,
+    ) -> Result<(), DecodeError> {
         let Some(at) = self.joined.iter().position(|joined| joined.socket.namespace() == packet.namespace)
         else {
             // A namespace that was left; the server does not know yet.
@@ -308,56 +296,51 @@ impl Router {
                     // The application disconnected it; the server does not know yet.
                     return packet.validate();
                 }
-                self.dispatch.event(&socket, packet, attachments)
+                self.dispatch.event(&socket, packet)?;
             }
             PacketType::Event | PacketType::BinaryEvent => {
-                packet.event()?.args.with_attachments(attachments).validate()?;
-                self.keep_early(at, text, attachments)
+                packet.event()?.args.validate()?;
+                self.keep_early(at, keep())?;
             }
             PacketType::Ack | PacketType::BinaryAck => {
                 packet.validate()?;
                 if let Some(id) = packet.ack_id {
-                    self.acknowledge(&socket, id, packet.data, attachments);
+                    self.acknowledge(&socket, id, packet.ack()?);
                 }
-                Ok(())
             }
             PacketType::Connect => {
                 packet.validate()?;
-                self.granted(at, packet.data);
-                Ok(())
+                self.granted(at, &packet.payload_json());
             }
             PacketType::Disconnect => {
                 let joined = self.joined.swap_remove(at);
                 self.end(&joined, DisconnectReason::IoServerDisconnect);
-                Ok(())
             }
             PacketType::ConnectError => {
                 packet.validate()?;
-                let error = ConnectError::Refused(refusal(packet.data));
+                let error = ConnectError::Refused(incoming::refusal(&packet.payload_json()));
                 self.refuse(&socket, error);
-                Ok(())
             }
         }
+        Ok(())
     }
 
     /// Events of an earlier connection come before the namespace is granted again.
-    fn keep_early(&mut self, at: usize, text: &str, attachments: &[Bytes]) -> Result<(), DecodeError> {
+    fn keep_early(&mut self, at: usize, early: Early) -> Result<(), DecodeError> {
         let config = &self.core.config;
         let joined = &mut self.joined[at];
-        let len = text.len() + attachments.iter().map(Bytes::len).sum::<usize>();
-        joined.early_len = joined.early_len.saturating_add(len);
+        joined.early_len = joined.early_len.saturating_add(early.len());
         if joined.early.len() >= config.max_buffer_count || joined.early_len > config.max_buffer_len {
             let max = config.max_buffer_len;
             return Err(DecodeError::AttachmentsTooLarge { len: joined.early_len, max });
         }
-        joined.early.push((text.into(), attachments.to_vec()));
+        joined.early.push(early);
         Ok(())
     }
 
-    fn acknowledge(&self, socket: &Arc<SocketInner>, id: u64, json: &str, attachments: &[Bytes]) {
+    fn acknowledge(&self, socket: &Arc<SocketInner>, id: u64, args: Args<'_>) {
         let mut told = Told::default();
-        let answer = || Answer { json: json.into(), attachments: attachments.to_vec() };
-        let queue_goes_on = socket.state().resolve(id, answer, &mut told);
+        let queue_goes_on = socket.state().resolve(id, || args.into(), &mut told);
         told.send();
         if queue_goes_on {
             socket.drain_queue();
@@ -368,8 +351,7 @@ impl Router {
     fn granted(&mut self, at: usize, data: &str) {
         let joined = &mut self.joined[at];
         let socket = joined.socket.clone();
-        let granted = serde_json::from_str::<Granted<'_>>(data).ok();
-        let Some((sid, pid)) = granted.and_then(|granted| Some((granted.sid?, granted.pid))) else {
+        let Some((sid, pid)) = incoming::grant(data) else {
             return self.refuse(&socket, ConnectError::UnsupportedServer);
         };
         {
@@ -377,65 +359,21 @@ impl Router {
             if state.phase != Phase::Connecting {
                 return;
             }
-            state.id = Some(sid.into_owned().into());
-            state.recovered = pid.is_some() && pid.as_deref() == state.pid.as_deref();
+            state.id = Some(sid);
+            state.recovered = pid.is_some() && pid == state.pid;
             if !state.recovered {
                 state.offset = None;
             }
-            state.pid = pid.map(|pid| pid.into_owned().into());
+            state.pid = pid;
         }
         joined.connected = true;
         joined.early_len = 0;
         debug!(target: "sockeye_client::socket", namespace = %socket.namespace(), "socket connected");
         // In this order: what came before, what waited to be sent, what is sent until it is acknowledged, `connect`.
-        for (text, attachments) in std::mem::take(&mut joined.early) {
-            if let Ok(packet) = Packet::decode(&text, &Limits::NONE) {
-                // It was validated when it came.
-                let _ = self.dispatch.event(&socket, &packet, &attachments);
-            }
+        for early in std::mem::take(&mut joined.early) {
+            // It was validated when it came.
+            let _ = early.read(|packet| self.dispatch.event(&socket, packet));
         }
         self.dispatch.happen(&socket, Happening::Connect);
     }
-}
-
-fn refusal(data: &str) -> Refusal {
-    match serde_json::from_str::<Refused<'_>>(data) {
-        Ok(refused) => Refusal {
-            message: refused.message.unwrap_or_default().into_owned().into(),
-            data: refused.data.map(|data| data.to_owned().into()),
-        },
-        // Servers of version 2 send a string.
-        Err(_) => Refusal { message: serde_json::from_str(data).unwrap_or_else(|_| data.into()), data: None },
-    }
-}
-
-impl Receive for Router {
-    fn text(&mut self, text: &str, now: Duration) -> Result<(), ParseError> {
-        let limits = Limits { max_attachments: self.core.config.max_attachment_count, ..Limits::default() };
-        let handled = self.assembler.decode(text, &limits).and_then(|packet| {
-            if packet.attachment_count > 0 {
-                return self.assembler.begin(text.into(), &packet, now);
-            }
-            self.packet(text, &packet, &[])
-        });
-        handled.map_err(report)
-    }
-
-    fn binary(&mut self, bytes: Bytes, _now: Duration) -> Result<(), ParseError> {
-        let handled = self.assembler.binary(bytes).and_then(|assembled| {
-            let Some(assembled) = assembled else { return Ok(()) };
-            let (text, attachments) = assembled.into_parts();
-            self.packet(&text, &Packet::decode(&text, &Limits::NONE)?, &attachments)
-        });
-        handled.map_err(report)
-    }
-
-    fn run(&mut self, cx: &mut Context<'_>) {
-        Self::run(self, cx);
-    }
-}
-
-fn report(error: DecodeError) -> ParseError {
-    debug!(target: "sockeye_client::socket", error = %error, "invalid packet");
-    ParseError
 }
