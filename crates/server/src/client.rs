@@ -19,7 +19,7 @@ pub(crate) use work::panic_message;
 use work::{Outcome, Work, called, report_panic};
 
 use crate::{
-    ConnectError, DisconnectReason, NamespaceRequest, Socket,
+    ConnectError, DisconnectReason, Excess, NamespaceRequest, Socket,
     engine::Mailbox,
     handler::{ConnectContext, DisconnectContext},
     handshake::Handshake,
@@ -27,6 +27,7 @@ use crate::{
     legacy,
     namespace::NamespaceInner,
     outgoing::Outgoing,
+    rate_limit::Bucket,
     trace::{debug, warn},
 };
 
@@ -39,6 +40,8 @@ pub(crate) enum Violation {
     State,
     /// The name of an event is longer than is allowed.
     EventName { len: usize },
+    /// It did something more often than is allowed.
+    RateLimit,
     /// No namespace was joined in time.
     ConnectTimeout,
 }
@@ -48,7 +51,7 @@ impl Violation {
     pub(crate) const fn reason(&self) -> DisconnectReason {
         match self {
             Self::Packet(_) | Self::EventName { .. } => DisconnectReason::Transport(CloseReason::ForcedClose),
-            Self::State | Self::ConnectTimeout => DisconnectReason::ForcedServerClose,
+            Self::State | Self::RateLimit | Self::ConnectTimeout => DisconnectReason::ForcedServerClose,
         }
     }
 }
@@ -59,6 +62,7 @@ impl fmt::Display for Violation {
             Self::Packet(error) => write!(f, "invalid packet: {error}"),
             Self::State => f.write_str("packet that is not allowed in this state"),
             Self::EventName { len } => write!(f, "name of an event with {len} bytes"),
+            Self::RateLimit => f.write_str("rate limit exceeded"),
             Self::ConnectTimeout => f.write_str("no namespace joined in time"),
         }
     }
@@ -87,6 +91,8 @@ pub(crate) struct Client {
     running: FuturesUnordered<BoxFuture<'static, Outcome>>,
     /// Until then a namespace must have been joined.
     connect_deadline: Option<Duration>,
+    /// How often it asked for namespaces.
+    connects: Bucket,
     /// How a packet that had to wait broke the protocol.
     broken: Option<Violation>,
     closed: bool,
@@ -114,6 +120,7 @@ impl Client {
             work: VecDeque::new(),
             running: FuturesUnordered::new(),
             connect_deadline,
+            connects: Bucket::default(),
             broken: None,
             closed: false,
         }
@@ -240,6 +247,16 @@ impl Client {
         let joined = self.joined.iter().map(|joined| joined.socket.namespace_name());
         if joined.chain(self.joining.iter().map(|name| &**name)).any(|joined| joined == name) {
             return Err(Violation::State);
+        }
+        let config = &self.io.engine.config;
+        if let Some(limit) = &config.connect_rate_limit
+            && let Err(exceeded) = self.connects.take(limit, self.io.engine.now())
+        {
+            self.refuse(name, &ConnectError::new("Too many connection attempts"));
+            return match exceeded.excess {
+                Excess::Refuse => Ok(()),
+                Excess::Disconnect => Err(Violation::RateLimit),
+            };
         }
         self.left.retain(|left| left != name);
         if self.joined.len() + self.joining.len() >= self.io.engine.config.max_namespace_count {

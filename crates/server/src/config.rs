@@ -6,7 +6,7 @@ use sockeye_engineio::{Revision, SessionConfig, TransportSet};
 use sockeye_socketio::Parser;
 use sockeye_tokio_websocket::deflate;
 
-use crate::{Cookie, HttpCompression, engine::Message};
+use crate::{Cookie, HttpCompression, RateLimit, engine::Message};
 
 /// The options of a server, with the defaults of the official one.
 #[derive(Debug, Clone)]
@@ -61,6 +61,9 @@ pub struct Config {
     pub attachment_timeout: Duration,
     /// The most namespaces that one connection may join. Default 32. Above it: CONNECT_ERROR.
     pub max_namespace_count: usize,
+    /// How often one connection may ask for a namespace, whether it gets it or not. Default 10 times a second on average, and 100
+    /// times at once. Above it: CONNECT_ERROR, or the connection closes, see [`Excess`](crate::Excess).
+    pub connect_rate_limit: Option<RateLimit>,
     /// How many events of one connection may be pending: their handlers wait for something, or they wait for middleware or for
     /// their [turn](crate::Namespace::set_sequential). Default 10,000. At the limit an event is refused with `too many events`, as
     /// [middleware](crate::Socket::middleware) refuses.
@@ -177,6 +180,7 @@ impl Default for Config {
             max_attachments_len: 10_000_000,
             attachment_timeout: Duration::from_secs(30),
             max_namespace_count: 32,
+            connect_rate_limit: Some(RateLimit::new(10, Duration::from_secs(1)).burst(100)),
             max_pending_event_count: 10_000,
             cleanup_empty_child_namespaces: true,
             max_child_namespace_count: 10_000,

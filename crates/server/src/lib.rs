@@ -44,6 +44,7 @@ mod namespace;
 mod node;
 mod observe;
 mod outgoing;
+mod rate_limit;
 mod reason;
 mod remote;
 mod room_event;
@@ -72,6 +73,7 @@ pub use handshake::{Handshake, RemoteAddr};
 pub use io::{Builder, Io};
 pub use namespace::{HandlerId, Namespace, NamespaceMatcher, NamespaceRequest};
 pub use observe::OutgoingEvent;
+pub use rate_limit::{Excess, RateLimit};
 pub use reason::DisconnectReason;
 pub use remote::RemoteSocket;
 pub use room_event::RoomEvent;
@@ -84,7 +86,7 @@ pub use sockeye_adapter::{RemoteSocketData, Room, SocketId};
 pub use sockeye_engineio::{CloseReason, ErrorCode, RequestError, Revision, Transport, TransportSet};
 pub use sockeye_socketio::{
     Binary, EventArgs, Parser, TypedEvent, events,
-    handler::{EventError, FromAnswer, HandlerError},
+    handler::{EventError, FromAnswer, HandlerError, Valid, Validate},
 };
 pub use sockeye_tokio_websocket::deflate::Config as DeflateConfig;
 /// What [`Builder::cors`] takes, of the crate `tower-http`.

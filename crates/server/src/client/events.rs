@@ -8,23 +8,27 @@
 //! event of a socket after the other. What waits in it has memory of its own.
 
 use futures_util::FutureExt;
+use serde_json::json;
 use sockeye_socketio::Event;
-use std::{collections::VecDeque, panic::AssertUnwindSafe};
+use std::{collections::VecDeque, panic::AssertUnwindSafe, time::Duration};
 
 use super::{
     Client, Violation,
     work::{Outcome, Work, called, report_panic},
 };
 use crate::{
-    Ack, EventError, HandlerError, Socket,
+    Ack, EventError, Excess, HandlerError, Socket,
     handler::{AnyEventHandler, EventContext, OwnedEvent, report},
     namespace::{EventHandlers, Snapshot},
+    rate_limit::{Exceeded, Limiter},
 };
 
 /// A socket that is connected, with what only its client's task needs of it.
 pub(super) struct Joined {
     pub(super) socket: Socket,
     queue: EventQueue,
+    /// Where the namespace has rate limits.
+    limiter: Option<Box<Limiter>>,
 }
 
 /// Events that wait for those before them.
@@ -37,7 +41,13 @@ struct EventQueue {
 
 impl Joined {
     pub(super) fn new(socket: Socket) -> Self {
-        Self { socket, queue: EventQueue::default() }
+        Self { socket, queue: EventQueue::default(), limiter: None }
+    }
+
+    /// Counts an event against the rate limits.
+    fn count(&mut self, handlers: &Snapshot, event: &str, now: Duration) -> Result<(), Exceeded> {
+        let (all, of_event) = handlers.rates_of(event);
+        self.limiter.get_or_insert_default().take(all, of_event, event, now)
     }
 
     fn is_idle(&self) -> bool {
@@ -58,12 +68,18 @@ impl Client {
         let pending_count = self.running.len() + joined.queue.waiting.len();
         let socket = &joined.socket.clone();
         let context = EventContext::new(socket, &event.name, event.args, ack_id);
+        let handlers = socket.namespace().handlers();
+        if handlers.has_rates()
+            && let Err(exceeded) = self.joined[at].count(&handlers, &event.name, self.io.engine.now())
+        {
+            event.args.validate()?;
+            return exceed(socket, &context.take_ack(), &exceeded);
+        }
         if pending_count >= self.io.engine.config.max_pending_event_count {
             event.args.validate()?;
             refuse(socket, &context.take_ack(), EventError::new("too many events"));
             return Ok(());
         }
-        let handlers = socket.namespace().handlers();
         let own = socket.own_handlers();
         let own = own.as_deref();
         let work_count = self.work.len();
@@ -190,6 +206,18 @@ fn named<'a>(
 
 fn has_middleware(handlers: &Snapshot, own: Option<&EventHandlers>) -> bool {
     handlers.socket_middleware().next().is_some() || own.is_some_and(|own| !own.middleware.is_empty())
+}
+
+/// An event is beyond a rate limit.
+fn exceed(socket: &Socket, ack: &Ack, exceeded: &Exceeded) -> Result<(), Violation> {
+    // Rounded up, so that who waits so long is not refused again.
+    let retry_after = exceeded.retry_after.as_micros().div_ceil(1000);
+    let error = EventError::new("rate limit exceeded").with_data(json!({ "retryAfter": retry_after }));
+    refuse(socket, ack, error);
+    match exceeded.excess {
+        Excess::Refuse => Ok(()),
+        Excess::Disconnect => Err(Violation::RateLimit),
+    }
 }
 
 /// Refuses an event: its sender is told, if it asked for an answer, and so is the application.

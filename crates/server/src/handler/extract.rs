@@ -1,7 +1,7 @@
 //! The arguments that only handlers of a server can take.
 
 use serde::de::DeserializeOwned;
-use sockeye_socketio::handler::{FromContext, Rejection};
+use sockeye_socketio::handler::{EventError, FromContext, Rejection, Validate};
 
 use super::{ConnectContext, DisconnectContext, EventContext};
 use crate::{Ack, DisconnectReason, Socket};
@@ -23,6 +23,12 @@ pub struct SocketData<T>(pub T);
 /// What the client sent as `auth` when it connected, deserialized; nothing like `null`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Auth<T>(pub T);
+
+impl<T: Validate> Validate for Auth<T> {
+    fn validate(&self) -> Result<(), EventError> {
+        self.0.validate()
+    }
+}
 
 impl FromContext<DisconnectContext<'_>> for DisconnectReason {
     fn from_context(context: &DisconnectContext<'_>) -> Result<Self, Rejection> {

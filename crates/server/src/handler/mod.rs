@@ -12,6 +12,7 @@
 //! | [`Args<T>`](crate::Args) | events | all arguments, as a tuple |
 //! | [`Typed<E>`](crate::Typed) | events, last | all arguments of a declared event, see [`Namespace::on_event`](crate::Namespace::on_event) |
 //! | [`RawArgs`] | events | all arguments, as they came |
+//! | [`Valid<..>`](crate::Valid) | all | one of the others, checked |
 //! | [`EventName`] | events | the name |
 //! | [`Ack`] | events | the duty to answer |
 //! | [`DisconnectReason`](crate::DisconnectReason) | disconnecting, disconnect | why |
@@ -35,7 +36,7 @@ pub use extract::{Auth, SocketData, State};
 pub use server_event::{ServerEventContext, ServerEventHandler};
 pub use sockeye_socketio::handler::{
     Answer, Args, Data, EventError, EventName, FromContext, IntoReply, RawArgs, Rejection, Reply, Typed,
-    TypedReply,
+    TypedReply, Valid, Validate,
 };
 pub use typed::TypedHandler;
 

@@ -20,6 +20,7 @@ use crate::{
         AnyServerEventHandler,
     },
     observe::OnOutgoing,
+    rate_limit::{RateLimit, RateLimits},
     room_event::OnRoomEvent,
 };
 
@@ -136,6 +137,7 @@ pub(crate) struct Handlers {
     pub(crate) error: Option<Arc<OnError>>,
     /// Whether a socket handles one event after the other; `None` as the parent says.
     pub(crate) sequential: Option<bool>,
+    pub(crate) rates: RateLimits,
 }
 
 impl Handlers {
@@ -193,6 +195,19 @@ impl Snapshot {
     pub(crate) fn is_sequential(&self) -> bool {
         let inherited = self.inherited.as_ref().and_then(|handlers| handlers.sequential);
         self.own.sequential.or(inherited).unwrap_or(false)
+    }
+
+    pub(crate) fn has_rates(&self) -> bool {
+        self.each().any(|handlers| handlers.rates.are_set())
+    }
+
+    /// The limits of all events together and of this one; the namespace's own come before its parent's.
+    pub(crate) fn rates_of(&self, event: &str) -> (Option<&RateLimit>, Option<&RateLimit>) {
+        let inherited = self.inherited.as_ref().map(|handlers| &handlers.rates);
+        let own = &self.own.rates;
+        let all = own.all.as_ref().or_else(|| inherited?.all.as_ref());
+        let of_event = own.events.get(event).or_else(|| inherited?.events.get(event));
+        (all, of_event)
     }
 
     pub(crate) fn socket_middleware(&self) -> impl Iterator<Item = &dyn AnyEventMiddleware> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Handlers, Namespace, check_event_name, prepend, push};
 use crate::{
-    HandlerError, HandlerId, OutgoingEvent, RoomEvent, Socket,
+    HandlerError, HandlerId, OutgoingEvent, RateLimit, RoomEvent, Socket,
     handler::{
         ConnectionHandler, DisconnectHandler, EventHandler, EventMiddleware, Middleware, erase_connection,
         erase_disconnect, erase_event, erase_event_middleware, erase_middleware,
@@ -175,6 +175,33 @@ impl Namespace {
     /// socket disconnects are dropped. It holds for the events that arrive from now on.
     pub fn set_sequential(&self, sequential: bool) {
         self.register(|handlers| handlers.sequential = Some(sequential));
+    }
+
+    /// Limits how many events each socket may send, whatever their names; `None` takes the limit away. Default: none, as no number
+    /// fits all applications. It holds for the events that arrive from now on.
+    ///
+    /// An event beyond the limit reaches nobody, observers and middleware included;
+    /// [`on_error`](Self::on_error) is told. Acknowledgements are no events.
+    ///
+    /// ```
+    /// use sockeye::{Io, RateLimit};
+    /// use std::time::Duration;
+    ///
+    /// let io = Io::new();
+    /// io.set_rate_limit(Some(RateLimit::new(50, Duration::from_secs(1))));
+    /// io.set_event_rate_limit("login", Some(RateLimit::new(5, Duration::from_secs(60))));
+    /// ```
+    pub fn set_rate_limit(&self, limit: Option<RateLimit>) {
+        self.register(|handlers| handlers.rates.all = limit);
+    }
+
+    /// Limits how many events of this name each socket may send, beside the [limit of all](Self::set_rate_limit); `None` takes it
+    /// away.
+    pub fn set_event_rate_limit(&self, event: &str, limit: Option<RateLimit>) {
+        self.register(|handlers| match limit {
+            Some(limit) => _ = handlers.rates.events.insert(event.to_owned(), limit),
+            None => _ = handlers.rates.events.remove(event),
+        });
     }
 
     /// Is told of what goes wrong in handlers: arguments that do not deserialize, returned errors, panics, and of events that

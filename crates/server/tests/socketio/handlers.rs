@@ -1,7 +1,9 @@
 //! What handlers take, and what happens when they go wrong.
 
 use serde::Deserialize;
-use sockeye::{Args, Auth, Data, EventError, EventName, Io, RawArgs, Reply, Socket, SocketData, State};
+use sockeye::{
+    Args, Auth, Data, EventError, EventName, Io, RawArgs, Reply, Socket, SocketData, State, Valid, Validate,
+};
 use std::{
     sync::{
         Arc,
@@ -266,4 +268,43 @@ async fn data_of_the_socket_is_an_argument_of_handlers() {
     assert!(heard.next().await.contains("SocketData<T>"));
     server.io.socket(&id).unwrap().emit("id", server.io.socket(&id).unwrap().id()).unwrap();
     ws.expect(&[&format!("42[\"id\",\"{id}\"]")]).await;
+}
+
+#[derive(Deserialize)]
+struct Order {
+    count: u32,
+}
+
+impl Validate for Order {
+    fn validate(&self) -> Result<(), EventError> {
+        match self.count {
+            1..=9 => Ok(()),
+            count => Err(EventError::new("invalid count").with_data(count)),
+        }
+    }
+}
+
+#[tokio::test]
+async fn arguments_that_are_not_valid_answer_the_acknowledgement_and_reach_no_handler() {
+    let (server, _lines) = usual_server(|_| ()).await;
+    let (log, mut heard) = log();
+    log.errors(&server.io);
+    server.io.of("/shop").middleware(async |Valid(Auth(_)): Valid<Auth<Order>>| Ok::<_, &str>(()));
+    server.io.on("order", async |Valid(Data(order)): Valid<Data<Order>>| order.count);
+    server.io.on("orders", async |Valid(Args((a, b))): Valid<Args<(Order, Order)>>| a.count + b.count);
+    let (mut ws, _) = Ws::join(&server).await;
+    for (packet, answer) in [
+        ("421[\"order\",{\"count\":3}]", "431[3]"),
+        ("422[\"order\",{\"count\":10}]", "432[{\"error\":\"invalid count\",\"data\":10}]"),
+        ("423[\"orders\",{\"count\":1},{\"count\":2}]", "433[3]"),
+        ("424[\"orders\",{\"count\":1},{\"count\":0}]", "434[{\"error\":\"invalid count\",\"data\":0}]"),
+        ("425[\"order\",{\"count\":\"x\"}]", "435[{\"error\":\"invalid arguments\"}]"),
+        ("40/shop,{\"count\":99}", "44/shop,{\"message\":\"invalid count\",\"data\":99}"),
+    ] {
+        ws.send(packet).await;
+        ws.expect(&[answer]).await;
+    }
+    heard.expect(&["event refused: invalid count", "event refused: invalid count"]).await;
+    assert!(heard.next().await.starts_with("invalid arguments: "));
+    ws.expect_alive().await;
 }

@@ -87,6 +87,103 @@ impl<C: ReceivedEvent, T: DeserializeOwned> FromContext<C> for Args<T> {
     }
 }
 
+/// A value that can be wrong although it is of the right type; see [`Valid`].
+pub trait Validate {
+    /// Checks it.
+    ///
+    /// # Errors
+    ///
+    /// What the peer is told.
+    fn validate(&self) -> Result<(), EventError>;
+}
+
+/// An argument of a handler that is checked before the handler is called.
+///
+/// If it is not valid, the event is refused: the peer gets the error as the answer to its acknowledgement, and `on_error` gets
+/// [`HandlerError::Refused`]. Around [`Data`] and [`Args`] it checks what is in them.
+///
+/// ```
+/// use sockeye_socketio::handler::{Data, EventError, Valid, Validate};
+///
+/// #[derive(serde::Deserialize)]
+/// struct Order { count: u32 }
+///
+/// impl Validate for Order {
+///     fn validate(&self) -> Result<(), EventError> {
+///         match self.count {
+///             1..=100 => Ok(()),
+///             count => Err(EventError::new("invalid count").with_data(count)),
+///         }
+///     }
+/// }
+///
+/// async fn order(Valid(Data(order)): Valid<Data<Order>>) -> String {
+///     format!("{} are on their way", order.count)
+/// }
+/// # let _ = order(Valid(Data(Order { count: 1 })));
+/// ```
+///
+/// With a crate for validation, such as `garde`, it is `self.validate().map_err(|report| EventError::new("invalid")
+/// .with_data(report.to_string()))`. What the type itself can refuse, by `#[serde(try_from = "..")]` for example, needs none of
+/// this: it is answered with `invalid arguments`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Valid<T>(pub T);
+
+impl<C, T: FromContext<C> + Validate> FromContext<C> for Valid<T> {
+    fn from_context(context: &C) -> Result<Self, Rejection> {
+        let value = T::from_context(context)?;
+        value.validate().map_err(Rejection::refused)?;
+        Ok(Self(value))
+    }
+}
+
+impl<T: Validate> Validate for Data<T> {
+    fn validate(&self) -> Result<(), EventError> {
+        self.0.validate()
+    }
+}
+
+impl<T: Validate> Validate for Args<T> {
+    fn validate(&self) -> Result<(), EventError> {
+        self.0.validate()
+    }
+}
+
+impl<T: Validate> Validate for Option<T> {
+    fn validate(&self) -> Result<(), EventError> {
+        self.as_ref().map_or(Ok(()), T::validate)
+    }
+}
+
+impl<T: Validate> Validate for Vec<T> {
+    fn validate(&self) -> Result<(), EventError> {
+        self.iter().try_for_each(T::validate)
+    }
+}
+
+macro_rules! validate_tuples {
+    ($($($name:ident)+;)*) => {
+        $(
+            /// Each of its values, in order.
+            impl<$($name: Validate),+> Validate for ($($name,)+) {
+                fn validate(&self) -> Result<(), EventError> {
+                    #[allow(non_snake_case, reason = "the names of the type parameters serve for the values")]
+                    let ($($name,)+) = self;
+                    $($name.validate()?;)+
+                    Ok(())
+                }
+            }
+        )*
+    };
+}
+
+validate_tuples! {
+    A;
+    A B;
+    A B C;
+    A B C D;
+}
+
 /// All arguments of an event as they came, not read: to be passed on, or read later. Emitting them sends the same
 /// arguments.
 ///
@@ -242,6 +339,32 @@ mod tests {
         assert!(matches!(error, HandlerError::InvalidArguments(ArgsError::Data(_))));
         let error = RawArgs::from_context(&received(r#"2["sum",{]"#)).unwrap_err().into_error();
         assert!(matches!(error, HandlerError::InvalidArguments(ArgsError::Protocol(_))));
+    }
+
+    #[test]
+    fn arguments_are_checked_where_that_is_asked_for() {
+        #[derive(Debug, PartialEq, serde::Deserialize)]
+        struct Even(u8);
+
+        impl Validate for Even {
+            fn validate(&self) -> Result<(), EventError> {
+                if self.0.is_multiple_of(2) { Ok(()) } else { Err(EventError::new("odd").with_data(self.0)) }
+            }
+        }
+
+        let refused = |rejection: Rejection| match rejection.into_error() {
+            HandlerError::Refused(error) => error,
+            error => panic!("{error}"),
+        };
+        let event = received(r#"2["e",2,3]"#);
+        assert_eq!(Valid::<Data<Even>>::from_context(&event).unwrap(), Valid(Data(Even(2))));
+        assert_eq!(Valid::<Data<Option<Even>>>::from_context(&event).unwrap(), Valid(Data(Some(Even(2)))));
+        let error = refused(Valid::<Args<(Even, Even)>>::from_context(&event).unwrap_err());
+        assert_eq!(error, EventError::new("odd").with_data(3));
+        let error = refused(Valid::<Args<Vec<Even>>>::from_context(&event).unwrap_err());
+        assert_eq!(error.message(), "odd");
+        let rejection = Valid::<Data<Even>>::from_context(&received(r#"2["e","x"]"#)).unwrap_err();
+        assert!(matches!(rejection.into_error(), HandlerError::InvalidArguments(_)));
     }
 
     #[test]

@@ -17,6 +17,8 @@ mod reply;
 mod typed;
 
 pub use error::{EventError, HandlerError};
-pub use extract::{Args, Data, EventName, FromAnswer, FromContext, RawArgs, ReceivedEvent, Rejection};
+pub use extract::{
+    Args, Data, EventName, FromAnswer, FromContext, RawArgs, ReceivedEvent, Rejection, Valid, Validate,
+};
 pub use reply::{Answer, IntoReply, Reply};
 pub use typed::{Typed, TypedReply};
