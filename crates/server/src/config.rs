@@ -88,6 +88,10 @@ pub struct Config {
     /// [`EmitError::TooManyAcks`](crate::EmitError::TooManyAcks): clients need not answer, and without a timeout every question
     /// waits until they are gone.
     pub max_ack_count: usize,
+    /// How many bytes of a client's messages may wait to be received from a [`Session`](crate::engine::Session), of Engine.IO
+    /// without Socket.IO. Default 1,000,000; the message that exceeds it is taken. Then the client is not read until there
+    /// is room again.
+    pub max_inbox_len: usize,
     /// How many bytes may wait to be sent to one client. Default 4 MiB. A client for which more would have to wait
     /// is disconnected with `transport error`: it reads too slowly for what it is sent. It has to hold the largest burst
     /// of events that is emitted at once, and a few of the largest single ones.
@@ -189,6 +193,7 @@ impl Default for Config {
             max_room_len: 1024,
             max_event_len: 1024,
             max_ack_count: 10_000,
+            max_inbox_len: 1_000_000,
             max_queue_len: 4 << 20,
             slow_consumer: SlowConsumer::default(),
         }

@@ -1,12 +1,14 @@
 //! Socket.IO as what sessions are for.
 
 use bytes::Bytes;
+use http::Request;
+use sockeye_engineio::Sid;
 use std::{sync::Arc, task::Context, time::Duration};
 
 use crate::{
     DisconnectReason, Handshake, Socket,
     client::{Client, Violation},
-    engine::{Application, Host, Mailbox, Shared},
+    engine::{Application, Host, Mailbox, Shared, respond::Answer},
     io::IoInner,
 };
 
@@ -17,8 +19,14 @@ impl Host for IoInner {
         &self.engine
     }
 
-    fn start(self: &Arc<Self>, mailbox: Arc<Mailbox>, handshake: Arc<Handshake>) -> Client {
+    fn start(self: &Arc<Self>, _sid: Sid, mailbox: Arc<Mailbox>, handshake: Arc<Handshake>) -> Client {
         Client::new(self.clone(), mailbox, handshake)
+    }
+
+    fn file<B>(&self, request: &Request<B>) -> Option<Answer> {
+        let files = self.client_files.as_ref()?;
+        let path = self.engine.config.path.trim_end_matches('/');
+        files.answer(request.uri().path().strip_prefix(path)?.strip_prefix('/')?, request)
     }
 }
 

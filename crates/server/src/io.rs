@@ -3,14 +3,15 @@
 use http::Extensions;
 use parking_lot::RwLock;
 use sockeye_adapter::{Adapter, Node};
-use std::{collections::HashMap, fmt, ops::Deref, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, ops::Deref, path::Path, sync::Arc, time::Duration};
 
 use crate::{
     Config, Namespace, NamespaceMatcher, NamespaceRequest, Parser,
+    client_files::ClientFiles,
     engine::{Hooks, Shared, engine_options},
     namespace::{Family, MakeAdapter, NamespaceInner},
     outgoing::Wire,
-    service::{NotFound, SocketIoLayer, SocketIoService},
+    service::{EngineLayer, EngineService, NotFound, Served},
     trace::debug,
 };
 
@@ -38,6 +39,7 @@ pub struct Io {
 
 pub(crate) struct IoInner {
     pub(crate) engine: Arc<Shared>,
+    pub(crate) client_files: Option<ClientFiles>,
     state: Arc<Extensions>,
     make_adapter: Option<Box<MakeAdapter>>,
     namespaces: RwLock<HashMap<String, Arc<NamespaceInner>>>,
@@ -122,13 +124,13 @@ impl Io {
     }
 
     /// A service for tower, hyper or axum that answers requests for the server's path, and others with 404.
-    pub fn service(&self) -> SocketIoService<NotFound> {
-        SocketIoService::new(self.inner.clone(), NotFound)
+    pub fn service(&self) -> EngineService<NotFound> {
+        EngineService::new(Served::SocketIo(self.inner.clone()), NotFound)
     }
 
     /// A layer for tower or axum that answers requests for the server's path, and hands others on.
-    pub fn layer(&self) -> SocketIoLayer {
-        SocketIoLayer::new(self.inner.clone())
+    pub fn layer(&self) -> EngineLayer {
+        EngineLayer::new(Served::SocketIo(self.inner.clone()))
     }
 
     /// How many clients are connected to this server.
@@ -266,6 +268,7 @@ impl IoInner {
 pub struct Builder {
     config: Config,
     hooks: Hooks,
+    client_files: Option<ClientFiles>,
     state: Extensions,
     make_adapter: Option<Box<MakeAdapter>>,
 }
@@ -288,6 +291,17 @@ impl Builder {
         self
     }
 
+    /// Hands out the client, from a directory that has the official bundle (`client-dist` of the npm package `socket.io`):
+    /// `<path>/socket.io.js`, and `.min.js`, `.msgpack.min.js` and `.esm.min.js` with their `.map`, as far as they are there
+    /// and no other file. They are read now and kept in memory, about 1.5 MB. Default: nothing is handed out.
+    ///
+    /// # Errors
+    /// When none of the files is there, or one cannot be read.
+    pub fn serve_client(mut self, directory: impl AsRef<Path>) -> std::io::Result<Self> {
+        self.client_files = Some(ClientFiles::read(directory.as_ref())?);
+        Ok(self)
+    }
+
     /// Adds something that handlers can take as [`State<T>`](crate::State); they get a clone. One per type.
     #[must_use]
     pub fn state<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
@@ -307,6 +321,7 @@ impl Builder {
     pub fn build(self) -> Io {
         let inner = Arc::new(IoInner {
             engine: Arc::new(Shared::new(self.config, self.hooks)),
+            client_files: self.client_files,
             state: Arc::new(self.state),
             make_adapter: self.make_adapter,
             namespaces: RwLock::default(),

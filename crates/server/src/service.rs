@@ -1,7 +1,7 @@
 //! The server as a tower service and layer.
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use std::{
@@ -15,38 +15,72 @@ use std::{
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{engine, io::IoInner};
+use crate::{
+    engine::{self, EngineInner, Host, Shared},
+    io::IoInner,
+};
 
 /// Answers requests for the server's path, and hands others on to the service `S`.
 ///
 /// It serves HTTP/1.1 of hyper and of everything on top of it, such as axum (`Router::layer`, or `fallback_service`).
 #[derive(Clone)]
-pub struct SocketIoService<S> {
-    io: Arc<IoInner>,
+pub struct EngineService<S> {
+    served: Served,
     inner: S,
 }
 
-impl<S> SocketIoService<S> {
-    pub(crate) const fn new(io: Arc<IoInner>, inner: S) -> Self {
-        Self { io, inner }
+/// What is served: Socket.IO, or Engine.IO alone.
+#[derive(Clone)]
+pub(crate) enum Served {
+    SocketIo(Arc<IoInner>),
+    Engine(Arc<EngineInner>),
+}
+
+impl Served {
+    fn shared(&self) -> &Shared {
+        match self {
+            Self::SocketIo(io) => io.engine(),
+            Self::Engine(engine) => engine.engine(),
+        }
+    }
+
+    fn path(&self) -> &str {
+        &self.shared().config.path
+    }
+
+    fn answer<B>(&self, request: Request<B>) -> BoxFuture<Response<Full<Bytes>>>
+    where
+        B: Body + Send + 'static,
+        B::Data: Send,
+    {
+        match self {
+            Self::SocketIo(io) => Box::pin(engine::handle(io.clone(), request)),
+            Self::Engine(engine) => Box::pin(engine::handle(engine.clone(), request)),
+        }
+    }
+}
+
+impl<S> EngineService<S> {
+    pub(crate) const fn new(served: Served, inner: S) -> Self {
+        Self { served, inner }
     }
 
     /// Whether a path is the server's: the configured one, with or without a slash, or below it.
     fn is_own(&self, path: &str) -> bool {
-        let own = self.io.engine.config.path.trim_end_matches('/');
+        let own = self.served.path().trim_end_matches('/');
         path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 }
 
-impl<S> fmt::Debug for SocketIoService<S> {
+impl<S> fmt::Debug for EngineService<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SocketIoService").field("path", &self.io.engine.config.path).finish_non_exhaustive()
+        f.debug_struct("EngineService").field("path", &self.served.path()).finish_non_exhaustive()
     }
 }
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-impl<S, B, R> Service<Request<B>> for SocketIoService<S>
+impl<S, B, R> Service<Request<B>> for EngineService<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
     S::Future: Send + 'static,
@@ -63,14 +97,14 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         if self.is_own(request.uri().path()) {
-            ServiceFuture(Inner::Own(Box::pin(engine::handle(self.io.clone(), request))))
+            ServiceFuture(Inner::Own(self.served.answer(request)))
         } else {
             ServiceFuture(Inner::Other(Box::pin(self.inner.call(request))))
         }
     }
 }
 
-/// The future of [`SocketIoService`].
+/// The future of [`EngineService`].
 pub struct ServiceFuture<F>(Inner<F>);
 
 enum Inner<F> {
@@ -103,7 +137,7 @@ impl<F> fmt::Debug for ServiceFuture<F> {
     }
 }
 
-/// The body of a response of [`SocketIoService`]: its own, or the inner service's.
+/// The body of a response of [`EngineService`]: its own, or the inner service's.
 #[derive(Debug)]
 pub struct ResponseBody<R>(BodyKind<R>);
 
@@ -154,7 +188,8 @@ impl<R: Body<Data = Bytes>> Body for ResponseBody<R> {
     }
 }
 
-/// Answers everything with 404: what is behind a server that is alone.
+/// Answers everything with 404: what is behind a server that is alone. The connection of a request that asks for another
+/// protocol ends with the answer: nobody else is there who could want it.
 #[derive(Debug, Clone, Copy)]
 pub struct NotFound;
 
@@ -167,35 +202,39 @@ impl<B> Service<Request<B>> for NotFound {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, _: Request<B>) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
         let mut response = Response::new(Full::new(Bytes::from_static(b"not found\n")));
         *response.status_mut() = StatusCode::NOT_FOUND;
+        if request.headers().contains_key(header::UPGRADE) {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         ready(Ok(response))
     }
 }
 
-/// Puts a server in front of a service; see [`Io::layer`](crate::Io::layer).
+/// Puts a server in front of a service; see [`Io::layer`](crate::Io::layer) and
+/// [`Engine::layer`](crate::engine::Engine::layer).
 #[derive(Clone)]
-pub struct SocketIoLayer {
-    io: Arc<IoInner>,
+pub struct EngineLayer {
+    served: Served,
 }
 
-impl SocketIoLayer {
-    pub(crate) const fn new(io: Arc<IoInner>) -> Self {
-        Self { io }
+impl EngineLayer {
+    pub(crate) const fn new(served: Served) -> Self {
+        Self { served }
     }
 }
 
-impl<S> Layer<S> for SocketIoLayer {
-    type Service = SocketIoService<S>;
+impl<S> Layer<S> for EngineLayer {
+    type Service = EngineService<S>;
 
-    fn layer(&self, inner: S) -> SocketIoService<S> {
-        SocketIoService::new(self.io.clone(), inner)
+    fn layer(&self, inner: S) -> EngineService<S> {
+        EngineService::new(self.served.clone(), inner)
     }
 }
 
-impl fmt::Debug for SocketIoLayer {
+impl fmt::Debug for EngineLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SocketIoLayer").field("path", &self.io.engine.config.path).finish_non_exhaustive()
+        f.debug_struct("EngineLayer").field("path", &self.served.path()).finish_non_exhaustive()
     }
 }

@@ -115,3 +115,34 @@ async fn layers_in_front_can_tell_the_address_and_more() {
     ws.send("421[\"address\"]").await;
     ws.expect(&["431[\"192.0.2.7:99\"]"]).await;
 }
+
+#[tokio::test]
+async fn upgrade_to_another_path_is_not_found_and_its_connection_ends() {
+    let server = TestServer::start(&usual_io()).await;
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    for path in ["/", "/other", "/socket.iox/?EIO=4&transport=websocket"] {
+        let answer = http(server.addr, "GET", path, upgrade, b"").await;
+        assert_eq!(answer.summary(), "404 not found", "{path}");
+        assert!(answer.head.contains("\r\nconnection: close\r\n"), "{answer:?}");
+    }
+    assert!(!get(server.addr, "/").await.head.contains("connection: close"));
+}
+
+#[tokio::test]
+async fn paths_with_strange_bytes_are_not_ours_and_break_nothing() {
+    let server = TestServer::start(&usual_io()).await;
+    for path in ["/socket%2eio/", "/%ff/", "/socket.io%00/", "/%", "/socket.io%", "//socket.io/"] {
+        let answer = get(server.addr, &format!("{path}?EIO=4&transport=polling")).await;
+        assert_eq!(answer.status, 404, "{path}");
+    }
+    // Below the path, whatever it is.
+    for path in ["/socket.io/%ff", "/socket.io/%zz/", "/socket.io/;a=b"] {
+        let answer = get(server.addr, &format!("{path}?EIO=4&transport=polling")).await;
+        assert_eq!(answer.status, 200, "{path}");
+    }
+    for cookie in ["=;;=%ff", "a=\u{e9}", ";,;,;,"] {
+        let answer = http(server.addr, "GET", POLLING, &format!("Cookie: {cookie}\r\n"), b"").await;
+        assert_eq!(answer.status, 200, "{cookie}");
+    }
+}

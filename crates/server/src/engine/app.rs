@@ -2,9 +2,12 @@
 //! application's own messages.
 
 use bytes::Bytes;
+use http::Request;
+use sockeye_engineio::Sid;
 use std::{fmt, sync::Arc, task::Context, time::Duration};
+use tokio::sync::oneshot;
 
-use super::{Mailbox, Shared};
+use super::{Mailbox, Shared, respond::Answer};
 use crate::{DisconnectReason, Handshake, Socket};
 
 /// A server, whose sessions all are for the same.
@@ -14,7 +17,12 @@ pub(crate) trait Host: Send + Sync + 'static {
     fn engine(&self) -> &Arc<Shared>;
 
     /// What a session that opens now is for.
-    fn start(self: &Arc<Self>, mailbox: Arc<Mailbox>, handshake: Arc<Handshake>) -> Self::App;
+    fn start(self: &Arc<Self>, sid: Sid, mailbox: Arc<Mailbox>, handshake: Arc<Handshake>) -> Self::App;
+
+    /// The answer to a request for a file that is served below the server's path.
+    fn file<B>(&self, _request: &Request<B>) -> Option<Answer> {
+        None
+    }
 }
 
 /// The other end of one session's messages. It lives in the session's task, which alone calls it.
@@ -28,6 +36,17 @@ pub(crate) trait Application: Send + Unpin + 'static {
     fn text(&mut self, text: &str, now: Duration) -> Result<(), Self::Violation>;
 
     fn binary(&mut self, bytes: Bytes) -> Result<(), Self::Violation>;
+
+    /// Whether it takes more messages now. While it does not, none are read from the client; it wakes the task when it
+    /// does again.
+    fn is_ready(&mut self, _cx: &mut Context<'_>) -> bool {
+        true
+    }
+
+    /// The packets of a POST were handled: lets it be answered, at once or when more are taken.
+    fn finish_post(&mut self, done: oneshot::Sender<()>, _cx: &mut Context<'_>) {
+        let _ = done.send(());
+    }
 
     /// Does what can be done without waiting; whether anything was.
     fn run(&mut self, cx: &mut Context<'_>) -> bool;

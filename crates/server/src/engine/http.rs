@@ -82,6 +82,9 @@ where
     B: Body + Send + 'static,
     B::Data: Send,
 {
+    if let Some(answer) = host.file(&request) {
+        return answer;
+    }
     let shared = host.engine();
     let is_upgrade = wants_websocket(&request);
     match route(&host, &mut request, is_upgrade) {

@@ -1,8 +1,30 @@
-//! The Engine.IO side of the server: HTTP requests, sessions and their transports.
+//! Engine.IO without Socket.IO: an [`Engine`] is a server of [`Session`]s.
+//!
+//! Socket.IO is served in the same way: one future per session, which reads, writes, keeps the heartbeat and runs what the
+//! session is for. The options are the same, too: see [`Config`].
+//!
+//! ```no_run
+//! use sockeye::{Server, engine::{Engine, Message, Session}};
+//! use std::time::Duration;
+//!
+//! # async fn f() -> std::io::Result<()> {
+//! let engine = Engine::builder()
+//!     .config(|config| config.ping_interval = Duration::from_secs(10))
+//!     .same_origin()
+//!     .build(async |mut session: Session| {
+//!         let _ = session.send("welcome");
+//!         while let Some(Message::Text(text)) = session.receive().await {
+//!             println!("{text}");
+//!         } // bytes end it
+//!     });
+//! Server::bind("127.0.0.1:3000").await?.serve(&engine).await
+//! # }
+//! ```
 
 mod app;
 mod carrier;
 pub(crate) mod compression;
+mod connection;
 pub(crate) mod cookie;
 mod dialect;
 pub(crate) mod error;
@@ -13,7 +35,8 @@ mod message;
 mod open;
 mod polling;
 mod registry;
-mod respond;
+pub(crate) mod respond;
+mod server;
 mod session;
 
 use sockeye_engineio::Sid;
@@ -28,12 +51,15 @@ use crate::{Config, trace::debug};
 
 pub(crate) use self::http::handle;
 pub(crate) use app::{Application, Host};
+pub use connection::{PreparedMessage, Session, SessionClosed, SessionSender};
 pub(crate) use dialect::{Dialect, Post};
 pub(crate) use error::{ConnectionError, Refusal};
 pub(crate) use hooks::{Hooks, engine_options};
 pub(crate) use mailbox::{Command, Mailbox, Pushed};
 pub use message::Message;
 pub(crate) use registry::Registry;
+pub(crate) use server::EngineInner;
+pub use server::{Builder, Engine};
 
 /// What all sessions of a server share.
 pub(crate) struct Shared {

@@ -114,7 +114,7 @@ fn start<H: Host>(
     if !shared.registry.insert(sid, mailbox.clone()) {
         return false;
     }
-    let app = host.start(mailbox.clone(), handshake);
+    let app = host.start(sid, mailbox.clone(), handshake);
     tokio::spawn(SessionTask::new(shared.clone(), mailbox.clone(), sid, app, websocket));
     if shared.is_closing() {
         mailbox.command(Command::ShutDown);

@@ -7,7 +7,7 @@ use sockeye_engineio::{RequestError, jsonp};
 
 use super::{Dialect, Refusal, Shared, compression::Encoding, dialect::Payload};
 
-pub(super) type Answer = Response<Full<Bytes>>;
+pub(crate) type Answer = Response<Full<Bytes>>;
 
 pub(super) fn respond(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
     let mut response = Response::new(Full::new(body.into()));

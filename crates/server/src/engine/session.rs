@@ -157,7 +157,7 @@ impl<A: Application> SessionTask<A> {
                     if matches!(self.transport, Carrier::Polling(_)) {
                         self.receive_post(&post, now, cx);
                     }
-                    let _ = done.send(());
+                    self.app.finish_post(done, cx);
                 }
                 Command::Probe(mut websocket) => {
                     if self.session.probe_opened(now).is_ok() {
@@ -219,6 +219,9 @@ impl<A: Application> SessionTask<A> {
         for count in 0..MESSAGE_COUNT {
             if session.is_closed() {
                 return true;
+            }
+            if !app.is_ready(cx) {
+                return count > 0;
             }
             let handled = websocket
                 .poll_receive_with(cx, |event| Some(receive_event(session, app, dialect, event, now)));

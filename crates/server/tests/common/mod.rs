@@ -12,7 +12,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-pub(crate) use http::{Answer, Polling, get, http, raw, raw_with, request};
+pub(crate) use http::{Answer, Polling, get, http, raw, raw_with, read_answer, request};
 
 /// How long anything may take that is to happen soon.
 pub(crate) const SOON: Duration = Duration::from_secs(5);

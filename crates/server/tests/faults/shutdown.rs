@@ -8,10 +8,16 @@ use std::{
     task::{Context, Poll},
     time::{Duration, Instant},
 };
-use tokio::{sync::Notify, time::sleep};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::Notify,
+    time::sleep,
+};
 use tower_service::Service;
 
-use crate::common::{POLLING, Polling, QUIET, TestServer, WEBSOCKET, Ws, get, soon, until, usual_server};
+use crate::common::{
+    POLLING, Polling, QUIET, TestServer, WEBSOCKET, Ws, get, read_answer, soon, until, usual_server,
+};
 
 #[tokio::test]
 async fn shutdown_waits_no_longer_than_its_deadline() {
@@ -121,4 +127,82 @@ async fn server_that_stops_listening_keeps_the_connected() {
     sleep(QUIET).await;
     assert!(tokio::net::TcpStream::connect(addr).await.is_err());
     ws.expect_alive().await;
+}
+
+/// A server that stops when told so: how to tell it, and what its future returns.
+async fn stoppable(
+    io: &Io,
+    deadline: Duration,
+) -> (std::net::SocketAddr, Arc<Notify>, tokio::task::JoinHandle<std::io::Result<()>>) {
+    let server = Server::bind("127.0.0.1:0").await.unwrap();
+    let addr = server.local_addr().unwrap();
+    let stop = Arc::new(Notify::new());
+    let (io, signal) = (io.clone(), stop.clone());
+    let serving = tokio::spawn(async move { server.serve_until(&io, signal.notified(), deadline).await });
+    (addr, stop, serving)
+}
+
+#[tokio::test]
+async fn server_that_is_told_to_stop_drains_and_returns() {
+    let io = Io::new();
+    crate::common::usual_handlers(&io);
+    let (log, mut lines) = crate::common::log();
+    log.disconnections(&io);
+    let (addr, stop, serving) = stoppable(&io, Duration::from_secs(60)).await;
+    let mut ws = Ws::open_at(addr, WEBSOCKET).await;
+    ws.next().await;
+    ws.connect("").await;
+    let polling = Polling::open_at(addr).await;
+    polling.post("40").await;
+    assert!(polling.poll().await.starts_with("40"));
+    let mut kept = tokio::net::TcpStream::connect(addr).await.unwrap();
+    let poll = crate::common::request("GET", &polling.target(), "", b"");
+    kept.write_all(&poll).await.unwrap();
+    sleep(QUIET).await;
+    assert!(!serving.is_finished());
+    // What is queued at the end goes out first.
+    io.emit("last", ()).unwrap();
+    stop.notify_one();
+    ws.expect(&["42[\"last\"]"]).await;
+    ws.expect_end().await;
+    lines.expect(&["/ server shutting down", "/ server shutting down"]).await;
+    assert!(tokio::net::TcpStream::connect(addr).await.is_err(), "nobody listens");
+    assert_eq!(soon(read_answer(&mut kept)).await.summary(), "200 42[\"last\"]");
+    kept.write_all(&poll).await.unwrap();
+    assert_eq!(soon(read_answer(&mut kept)).await.summary(), "200 1");
+    drop(ws);
+    soon(serving).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn server_that_is_told_to_stop_returns_at_once_when_nobody_is_there() {
+    let io = Io::new();
+    let (addr, stop, serving) = stoppable(&io, Duration::from_secs(60)).await;
+    // A connection that is kept alive ends without another request.
+    let mut stream = tokio::net::TcpStream::connect(addr).await.unwrap();
+    stream.write_all(&crate::common::request("GET", "/nowhere", "", b"")).await.unwrap();
+    let mut answer = [0; 12];
+    soon(stream.read_exact(&mut answer)).await.unwrap();
+    stop.notify_one();
+    soon(serving).await.unwrap().unwrap();
+    let mut rest = Vec::new();
+    soon(stream.read_to_end(&mut rest)).await.unwrap();
+}
+
+#[tokio::test]
+async fn server_cuts_off_what_is_left_at_its_deadline() {
+    let io = Io::new();
+    let (addr, stop, serving) = stoppable(&io, Duration::from_millis(200)).await;
+    let client = Polling::open_at(addr).await;
+    // A request that never ends.
+    let mut stream = tokio::net::TcpStream::connect(addr).await.unwrap();
+    let head = format!("POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n4", client.target());
+    stream.write_all(head.as_bytes()).await.unwrap();
+    sleep(QUIET).await;
+    let started = Instant::now();
+    stop.notify_one();
+    soon(serving).await.unwrap().unwrap();
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    let mut rest = Vec::new();
+    let _ = soon(stream.read_to_end(&mut rest)).await;
 }
