@@ -218,7 +218,13 @@ impl Client {
                 Ok(())
             }
             PacketType::Disconnect => {
-                self.leave(&socket, DisconnectReason::ClientNamespaceDisconnect);
+                // The server may have been first, and only its command still be on the way.
+                let reason = if socket.is_connected() {
+                    DisconnectReason::ClientNamespaceDisconnect
+                } else {
+                    DisconnectReason::ServerNamespaceDisconnect
+                };
+                self.leave(&socket, reason);
                 Ok(())
             }
             PacketType::Connect | PacketType::ConnectError => Err(Violation::State),

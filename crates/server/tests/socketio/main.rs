@@ -16,6 +16,7 @@ mod malformed;
 mod middleware;
 mod msgpack;
 mod namespaces;
+mod official;
 mod rooms;
 mod sequential;
 mod typed;
