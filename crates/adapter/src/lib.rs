@@ -4,6 +4,7 @@
 //! - [`BroadcastOptions`] says whom a broadcast is for.
 //! - [`Adapter`] carries operations to the other servers of a cluster; [`Node`] is what it calls when theirs arrive.
 //!   [`LocalAdapter`] is for a server that is alone.
+//! - [`RecoveryLog`] keeps what clients need that lost their connection and come back.
 //! - [`Payload`] is what events and answers are between servers: neither of the parsers that clients know.
 //!
 //! This crate knows nothing of frames, connections and Redis.
@@ -21,6 +22,7 @@ mod index;
 mod node;
 mod options;
 mod payload;
+mod recovery;
 mod remote;
 mod session;
 mod tree;
@@ -33,5 +35,6 @@ pub use index::RoomIndex;
 pub use node::{AckSink, Node, ServerAck};
 pub use options::BroadcastOptions;
 pub use payload::Payload;
+pub use recovery::{AwaySession, InvalidOffset, Offset, RecoveryConfig, RecoveryLog};
 pub use remote::RemoteSocketData;
 pub use session::{MissedPacket, Session};

@@ -264,11 +264,11 @@ mod tests {
 
     fn connected() -> Socket {
         let config = Config { max_ack_count: 3, ..Config::default() };
-        let namespace = NamespaceInner::new("/", Arc::default(), Wire::default(), (&config).into());
+        let namespace = NamespaceInner::new("/", Arc::default(), Wire::default(), (&config).into(), None);
         let namespace = Arc::new(namespace);
         let mailbox = Arc::new(Mailbox::new(Transport::WebSocket, Dialect::default(), 1 << 20));
         let handshake = Arc::new(Handshake::new(Request::new(()).into_parts().0));
-        let socket = Socket::new(namespace, mailbox, handshake, ByteString::new());
+        let socket = Socket::new(namespace, mailbox, handshake, ByteString::new(), None);
         socket.set_connected();
         socket.greet();
         socket

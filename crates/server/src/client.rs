@@ -28,6 +28,7 @@ use crate::{
     namespace::NamespaceInner,
     outgoing::Outgoing,
     rate_limit::Bucket,
+    recovery::{Claim, Returning},
     trace::{debug, warn},
 };
 
@@ -74,14 +75,21 @@ impl From<DecodeError> for Violation {
     }
 }
 
+/// A namespace whose matchers or middleware run.
+struct Joining {
+    name: ByteString,
+    /// That of a client that comes back and is judged.
+    socket: Option<Socket>,
+}
+
 pub(crate) struct Client {
     io: Arc<IoInner>,
     mailbox: Arc<Mailbox>,
     handshake: Arc<Handshake>,
     /// The sockets that are connected; few, so a list.
     joined: Vec<Joined>,
-    /// The names of the namespaces whose matchers or middleware run.
-    joining: Vec<ByteString>,
+    /// The namespaces whose matchers or middleware run.
+    joining: Vec<Joining>,
     /// The names of the namespaces that the server disconnected, the latest ones: what the client sent before it knew is
     /// dropped.
     left: VecDeque<String>,
@@ -251,7 +259,7 @@ impl Client {
 
     fn connect_to(&mut self, name: &str, auth: ByteString) -> Result<(), Violation> {
         let joined = self.joined.iter().map(|joined| joined.socket.namespace_name());
-        if joined.chain(self.joining.iter().map(|name| &**name)).any(|joined| joined == name) {
+        if joined.chain(self.joining.iter().map(|joining| &*joining.name)).any(|joined| joined == name) {
             return Err(Violation::State);
         }
         let config = &self.io.engine.config;
@@ -281,7 +289,7 @@ impl Client {
 
     /// Asks the matchers of dynamic namespaces.
     fn find(&mut self, request: NamespaceRequest) {
-        self.joining.push(request.name().into());
+        self.joining.push(Joining { name: request.name().into(), socket: None });
         let io = self.io.clone();
         self.work.push_back(Work::Await(Box::pin(async move {
             let finding = AssertUnwindSafe(io.dynamic_namespace(&request)).catch_unwind();
@@ -293,15 +301,35 @@ impl Client {
         })));
     }
 
-    /// Makes the client's socket in a namespace, which its middleware judges.
+    /// A client may be one that lost its connection and comes back.
     fn join(&mut self, namespace: Arc<NamespaceInner>, auth: ByteString) {
-        let socket = Socket::new(namespace.clone(), self.mailbox.clone(), self.handshake.clone(), auth);
+        let Some(claim) = namespace.recovery().and_then(|_| Claim::from_auth(&auth)) else {
+            return self.join_as(namespace, auth, None);
+        };
+        self.joining.push(Joining { name: namespace.name().into(), socket: None });
+        self.work.push_back(Work::Await(Box::pin(async move {
+            let returning = namespace.restore(claim).await;
+            Outcome::Restored(namespace, auth, returning)
+        })));
+    }
+
+    /// Makes the client's socket in a namespace, which its middleware judges.
+    fn join_as(&mut self, namespace: Arc<NamespaceInner>, auth: ByteString, returning: Option<Returning>) {
+        let is_let_in =
+            returning.is_some() && namespace.recovery().is_some_and(|recovery| recovery.skips_middlewares());
+        let (mailbox, handshake) = (self.mailbox.clone(), self.handshake.clone());
+        let socket = Socket::new(namespace.clone(), mailbox, handshake, auth, returning);
         let handlers = namespace.handlers();
-        if handlers.middleware().next().is_none() {
+        if is_let_in || handlers.middleware().next().is_none() {
             self.admit(socket);
             return;
         }
-        self.joining.push(namespace.name().into());
+        if socket.recovered() {
+            // The client may give this connection up as well before it is judged.
+            namespace.arrived(&socket);
+        }
+        let judged = socket.recovered().then(|| socket.clone());
+        self.joining.push(Joining { name: namespace.name().into(), socket: judged });
         self.work.push_back(Work::Await(Box::pin(async move {
             let judging = async {
                 for middleware in handlers.middleware() {
@@ -319,21 +347,74 @@ impl Client {
         })));
     }
 
-    /// The client is told first, so that no broadcast overtakes the answer; and none overtakes what the connection handlers
-    /// send in their first turn.
+    /// Lets a socket into its namespace. The client is told first, so that no broadcast overtakes the answer; and none
+    /// overtakes what the connection handlers send in their first turn. One that comes back expects what it missed even before
+    /// the answer.
     fn admit(&mut self, socket: Socket) {
-        let name = socket.namespace().name().to_owned();
-        let wire = socket.namespace().wire();
-        let reply = if self.is_v2() {
-            Outgoing::v2_connect_reply(wire, &name, socket.id())
-        } else {
-            Outgoing::connect_reply(wire, &name, socket.id(), None)
-        };
-        let Ok(reply) = reply else { return };
-        self.mailbox.push(&reply, false);
-        if !socket.namespace().clone().admit(&socket) {
+        let namespace = socket.namespace().clone();
+        let Some(reply) = self.connect_reply(&socket) else { return };
+        let Some(returning) = socket.take_returning() else {
+            self.mailbox.push(&reply, false);
+            if namespace.admit(&socket) {
+                namespace.arrived(&socket);
+                self.admitted(socket);
+            }
             return;
+        };
+        let max_len = self.io.engine.config.max_queue_len;
+        if namespace.keeps_sessions() {
+            let resumed = namespace.resume(&socket, &returning, max_len);
+            self.joining.push(Joining { name: namespace.name().into(), socket: None });
+            self.work.push_back(Work::Await(Box::pin(async move {
+                let is_in = resumed.await.unwrap_or(false);
+                Outcome::Resumed(socket, returning, is_in)
+            })));
+        } else if namespace.readmit(&socket, &returning, max_len, &reply) {
+            returning.arrive();
+            self.admitted(socket);
+        } else {
+            self.start_anew(&socket, returning);
         }
+    }
+
+    /// What tells a client that it is in.
+    fn connect_reply(&self, socket: &Socket) -> Option<Outgoing> {
+        let (wire, name) = (socket.namespace().wire(), socket.namespace_name());
+        let reply = if self.is_v2() {
+            Outgoing::v2_connect_reply(wire, name, socket.id())
+        } else {
+            Outgoing::connect_reply(wire, name, socket.id(), socket.pid().map(|pid| &**pid))
+        };
+        reply.ok()
+    }
+
+    /// An adapter has found what a client missed, and let it in, or has not.
+    fn resumed(&mut self, socket: Socket, returning: Returning, is_in: bool) {
+        self.joining.retain(|joining| joining.name != *socket.namespace_name());
+        if self.closed {
+            // It is away again.
+            if is_in {
+                socket.set_disconnected();
+                socket.namespace().remove(&socket);
+            }
+        } else if let (true, Some(reply)) = (is_in, self.connect_reply(&socket)) {
+            self.mailbox.push(&reply, false);
+            returning.arrive();
+            self.admitted(socket);
+        } else {
+            self.start_anew(&socket, returning);
+        }
+    }
+
+    /// What a client missed is not known any more: it is a new one.
+    fn start_anew(&mut self, socket: &Socket, returning: Returning) {
+        debug!(target: "sockeye::socket", "client cannot be recovered");
+        returning.forget();
+        self.join_as(socket.namespace().clone(), socket.auth_json().clone(), None);
+    }
+
+    fn admitted(&mut self, socket: Socket) {
+        let name = socket.namespace_name().to_owned();
         self.connect_deadline = None;
         debug!(target: "sockeye::socket", namespace = %name, "socket connected");
         self.joined.push(Joined::new(socket.clone()));
@@ -370,6 +451,9 @@ impl Client {
     pub(crate) fn leave(&mut self, socket: &Socket, reason: DisconnectReason) {
         let Some(at) = self.joined.iter().position(|joined| joined.socket == *socket) else { return };
         let Joined { socket, .. } = self.joined.swap_remove(at);
+        if reason.is_recoverable() {
+            socket.namespace().leaving(&socket);
+        }
         socket.set_disconnected();
         if reason == DisconnectReason::ServerNamespaceDisconnect {
             // Only as many as a client can be in: it chooses the names.
@@ -404,7 +488,11 @@ impl Client {
     }
 
     fn remove(&mut self, socket: &Socket, reason: DisconnectReason) {
-        socket.namespace().remove(socket);
+        let namespace = socket.namespace();
+        let rooms =
+            (namespace.recovery().is_some() && reason.is_recoverable()).then(|| namespace.rooms_of(socket));
+        namespace.remove(socket);
+        namespace.left(socket, rooms);
         debug!(target: "sockeye::socket", reason = %reason, "socket disconnected");
         for handler in socket.namespace().handlers().disconnect() {
             let context = DisconnectContext::new(socket, reason);
@@ -418,6 +506,10 @@ impl Client {
     pub(crate) fn close(&mut self, reason: DisconnectReason) {
         self.closed = true;
         self.connect_deadline = None;
+        for Joining { socket, .. } in self.joining.drain(..) {
+            // A client that came back is away again, however long its middleware takes.
+            drop(socket.and_then(|socket| socket.take_returning()));
+        }
         while let Some(socket) = self.joined.last().map(|joined| joined.socket.clone()) {
             self.leave(&socket, reason);
         }
@@ -430,7 +522,10 @@ impl Client {
         self.run(cx);
         if !self.running.is_empty() {
             let running = std::mem::take(&mut self.running);
-            tokio::spawn(running.for_each(|_| std::future::ready(())));
+            tokio::spawn(running.for_each(|outcome| {
+                outcome.discard();
+                std::future::ready(())
+            }));
         }
     }
 
@@ -439,6 +534,7 @@ impl Client {
         for Joined { socket, .. } in self.joined.drain(..) {
             socket.set_disconnected();
             socket.namespace().remove(&socket);
+            socket.namespace().left(&socket, None);
             socket.acks().fail();
             socket.clear_handlers();
         }

@@ -6,7 +6,7 @@ use sockeye_engineio::{Revision, SessionConfig, TransportSet};
 use sockeye_socketio::Parser;
 use sockeye_tokio_websocket::deflate;
 
-use crate::{Cookie, HttpCompression, RateLimit, engine::Message};
+use crate::{ConnectionStateRecovery, Cookie, HttpCompression, RateLimit, engine::Message};
 
 /// The options of a server, with the defaults of the official one.
 #[derive(Debug, Clone)]
@@ -50,6 +50,9 @@ pub struct Config {
     pub initial_packet: Option<Message>,
     /// The form of the packets, which the clients must know. Default: JSON, as theirs.
     pub parser: Parser,
+    /// Whether clients that lose their connection can come back, see
+    /// [`Builder::connection_state_recovery`](crate::Builder::connection_state_recovery). Default no.
+    pub connection_state_recovery: Option<ConnectionStateRecovery>,
     /// How long a client may stay connected without joining a namespace. Default 45 s; then the connection closes.
     pub connect_timeout: Duration,
     /// The most binary attachments of one packet. Default 10. Above it the connection closes.
@@ -179,6 +182,7 @@ impl Default for Config {
             cookie: None,
             initial_packet: None,
             parser: Parser::default(),
+            connection_state_recovery: None,
             connect_timeout: Duration::from_secs(45),
             max_attachment_count: 10,
             max_attachments_len: 10_000_000,

@@ -1,5 +1,6 @@
 //! One event to one client, with modifiers.
 
+use sockeye_adapter::Offset;
 use sockeye_socketio::{EventArgs, handler::FromAnswer};
 use std::{
     fmt,
@@ -63,7 +64,7 @@ impl Emitter {
     }
 
     fn send<A: EventArgs>(&self, event: &str, ack_id: Option<u64>, args: &A) -> Result<(), EmitError> {
-        self.socket.send(&self.socket.encode_event(event, ack_id, args, self.compress)?, self.volatile)
+        self.socket.emit_or_record(event, ack_id, args, self.compress, self.volatile)
     }
 }
 
@@ -79,7 +80,8 @@ impl Emitter {
 ///
 /// Room is what [`Config::max_queue_len`](crate::Config::max_queue_len) leaves; one event is always taken, however long it is.
 /// Whoever waits goes on when half of it is free. Events that are emitted meanwhile without waiting may overtake. A client that
-/// takes nothing any more ends the waiting when it is disconnected.
+/// takes nothing any more ends the waiting when it is disconnected. Where an adapter keeps the sessions of clients that lost
+/// their connection, these events are not recovered.
 #[derive(Debug, Clone)]
 #[must_use = "nothing is sent until `emit`"]
 pub struct WaitingEmitter {
@@ -92,7 +94,12 @@ impl WaitingEmitter {
     /// Dropping the future before it is ready sends nothing. It fails as [`Socket::emit`] does.
     pub fn emit<A: EventArgs>(self, event: &str, args: A) -> EmitFuture {
         let Emitter { socket, compress, .. } = self.emitter;
-        EmitFuture { packet: Some(socket.encode_event(event, None, &args, compress)), socket }
+        let (packet, offset) = match socket.namespace().stamp(event, &args, compress) {
+            Some(Ok((packet, offset))) => (Ok(packet), Some(offset)),
+            Some(Err(error)) => (Err(error), None),
+            None => (socket.encode_event(event, None, &args, compress), None),
+        };
+        EmitFuture { packet: Some(packet), offset, socket }
     }
 }
 
@@ -101,6 +108,8 @@ impl WaitingEmitter {
 pub struct EmitFuture {
     socket: Socket,
     packet: Option<Result<Outgoing, EmitError>>,
+    /// Of an event that can be recovered.
+    offset: Option<Offset>,
 }
 
 impl Future for EmitFuture {
@@ -108,10 +117,12 @@ impl Future for EmitFuture {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let pushed = match &self.packet {
-            Some(Ok(packet)) => match self.socket.poll_push(packet, cx) {
-                Poll::Ready(pushed) => Some(pushed),
-                Poll::Pending => return Poll::Pending,
-            },
+            Some(Ok(packet)) => {
+                match self.socket.namespace().poll_push(&self.socket, packet, self.offset, cx) {
+                    Poll::Ready(pushed) => Some(pushed),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
             Some(Err(_)) | None => None,
         };
         let encoded = self.packet.take();

@@ -6,7 +6,7 @@ use sockeye_adapter::{Adapter, Node};
 use std::{collections::HashMap, fmt, ops::Deref, path::Path, sync::Arc, time::Duration};
 
 use crate::{
-    Config, Namespace, NamespaceMatcher, NamespaceRequest, Parser,
+    Config, ConnectionStateRecovery, Namespace, NamespaceMatcher, NamespaceRequest, Parser,
     client_files::ClientFiles,
     engine::{Hooks, Shared, engine_options},
     namespace::{Family, MakeAdapter, NamespaceInner},
@@ -182,7 +182,9 @@ impl IoInner {
     }
 
     fn new_namespace(&self, name: &str) -> NamespaceInner {
-        NamespaceInner::new(name, self.state.clone(), self.wire(), (&self.engine.config).into())
+        let config = &self.engine.config;
+        let recovery = config.connection_state_recovery.as_ref();
+        NamespaceInner::new(name, self.state.clone(), self.wire(), config.into(), recovery)
     }
 
     fn namespace_or_create(&self, name: &str) -> Arc<NamespaceInner> {
@@ -314,6 +316,30 @@ impl Builder {
     #[must_use]
     pub fn adapter<A: Adapter>(mut self, make: impl Fn(Arc<dyn Node>) -> A + Send + Sync + 'static) -> Self {
         self.make_adapter = Some(Box::new(move |node| Arc::new(make(node))));
+        self
+    }
+
+    /// Lets clients that lose their connection come back within a time as if they had not: with the same id, rooms
+    /// and data, and with the events that they missed. [`Socket::recovered`](crate::Socket::recovered) tells.
+    ///
+    /// Events without acknowledgement that are not volatile get an additional last argument for it. An emit that
+    /// is addressed to a client that is away waits for it. A client is let in twice with the same private id only one after
+    /// the other: a new connection ends the old one, which is usually dead and the server does not know yet. All sockets get
+    /// events in one order; so those of other threads may come before what the connection handlers of a new socket send.
+    ///
+    /// ```
+    /// use sockeye::Io;
+    /// use std::time::Duration;
+    ///
+    /// let io = Io::builder()
+    ///     .connection_state_recovery(|recovery| recovery.max_disconnection_duration = Duration::from_secs(60))
+    ///     .build();
+    /// ```
+    #[must_use]
+    pub fn connection_state_recovery(mut self, change: impl FnOnce(&mut ConnectionStateRecovery)) -> Self {
+        let mut recovery = ConnectionStateRecovery::default();
+        change(&mut recovery);
+        self.config.connection_state_recovery = Some(recovery);
         self
     }
 

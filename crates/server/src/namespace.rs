@@ -22,11 +22,12 @@ use std::{
 };
 
 use crate::{
-    Broadcast, BroadcastAckFuture, EmitError, HandlerError, RemoteSocket, Socket,
+    Broadcast, BroadcastAckFuture, ConnectionStateRecovery, EmitError, HandlerError, RemoteSocket, Socket,
     config::SocketLimits,
     node::LocalNode,
     observe::Observers,
-    outgoing::{Outgoing, Wire},
+    outgoing::{Outgoing, Stamped, Wire},
+    recovery::Recovery,
     room_event::RoomChanges,
     trace::warn,
 };
@@ -67,6 +68,7 @@ pub(crate) struct NamespaceInner {
     is_observed: AtomicBool,
     /// Whether somebody wants to know what happens to its rooms.
     is_watched: AtomicBool,
+    recovery: Option<Arc<Recovery>>,
     /// Of a child of a dynamic namespace.
     parent: Option<Arc<Self>>,
     /// Of a dynamic namespace, which has no sockets of its own.
@@ -76,6 +78,7 @@ pub(crate) struct NamespaceInner {
 struct Cluster {
     adapter: Arc<dyn Adapter>,
     follows_rooms: bool,
+    keeps_sessions: bool,
 }
 
 impl Namespace {
@@ -235,7 +238,13 @@ pub(crate) fn check_event_name(event: &str) {
 
 impl NamespaceInner {
     /// A namespace whose adapter is still to be [attached](Self::attach_adapter).
-    pub(crate) fn new(name: &str, state: Arc<Extensions>, wire: Wire, limits: SocketLimits) -> Self {
+    pub(crate) fn new(
+        name: &str,
+        state: Arc<Extensions>,
+        wire: Wire,
+        limits: SocketLimits,
+        recovery: Option<&ConnectionStateRecovery>,
+    ) -> Self {
         Self {
             name: name.to_owned(),
             state,
@@ -247,6 +256,7 @@ impl NamespaceInner {
             next_ack_id: AtomicU64::new(0),
             is_observed: AtomicBool::new(false),
             is_watched: AtomicBool::new(false),
+            recovery: recovery.cloned().map(Recovery::new),
             parent: None,
             family: None,
         }
@@ -261,7 +271,8 @@ impl NamespaceInner {
     /// The child of a dynamic namespace that has this name, made if need be; `None` when there are too many.
     pub(crate) fn child_or_create(self: &Arc<Self>, name: &str, max_count: usize) -> Option<Arc<Self>> {
         self.family.as_ref()?.child_or_create(name, max_count, || {
-            let mut child = Self::new(name, self.state.clone(), self.wire, self.limits);
+            let recovery = self.recovery.as_ref().map(|recovery| recovery.options());
+            let mut child = Self::new(name, self.state.clone(), self.wire, self.limits, recovery);
             child.parent = Some(self.clone());
             Arc::new(child)
         })
@@ -276,7 +287,8 @@ impl NamespaceInner {
         self.cluster.get_or_init(|| {
             let adapter = make_adapter?(Arc::new(LocalNode::new(self)));
             adapter.init();
-            Some(Cluster { follows_rooms: adapter.follows_rooms(), adapter })
+            let (follows_rooms, keeps_sessions) = (adapter.follows_rooms(), adapter.keeps_sessions());
+            Some(Cluster { adapter, follows_rooms, keeps_sessions })
         });
     }
 
@@ -390,7 +402,7 @@ impl NamespaceInner {
     pub(crate) fn leave(&self, socket: &Socket, room: &str) -> bool {
         let mut changes = self.room_changes();
         let mut index = self.index.write();
-        let left = index.leave(socket.id(), room);
+        let left = index.get(socket.id()) == Some(socket) && index.leave(socket.id(), room);
         if left {
             changes.left(&index, socket.id(), room);
         }
@@ -410,13 +422,15 @@ impl NamespaceInner {
 
     /// Members of rooms changed: an adapter that follows them may have to know.
     fn rooms_changed(&self, rooms: impl FnOnce() -> Vec<Room>) {
-        if let Some(Some(Cluster { adapter, follows_rooms: true })) = self.cluster.get() {
+        if let Some(Some(Cluster { adapter, follows_rooms: true, .. })) = self.cluster.get() {
             rooms().iter().for_each(|room| adapter.room_changed(room));
         }
     }
 
+    /// The rooms of a socket; none when another one has its id by now.
     pub(crate) fn rooms_of(&self, socket: &Socket) -> Vec<Room> {
-        self.index.read().rooms_of(socket.id())
+        let index = self.index.read();
+        if index.get(socket.id()) == Some(socket) { index.rooms_of(socket.id()) } else { Vec::new() }
     }
 
     /// The selected sockets of this server; of a dynamic namespace those of its children.
@@ -463,10 +477,9 @@ impl NamespaceInner {
         options: &BroadcastOptions,
     ) -> Result<(), EmitError> {
         let Some(adapter) = self.cluster(options) else {
-            let packet = Outgoing::event(self.wire, &self.name, None, event, args)?
-                .compression(self.wire, !options.uncompressed);
-            self.broadcast_local(&packet, options);
-            return Ok(());
+            return self.deliver(options, None, |offset| {
+                Outgoing::event(self.wire, &self.name, None, event, &Stamped { args, offset })
+            });
         };
         let event = Payload::event(event, args)?;
         match adapter.broadcast(&event, options) {
@@ -482,16 +495,24 @@ impl NamespaceInner {
         options: &BroadcastOptions,
         offset: Option<&str>,
     ) -> Result<(), EmitError> {
-        let offset = offset.filter(|_| !options.volatile && self.max_disconnection().is_some());
-        let packet = Outgoing::from_payload(self.wire, &self.name, None, event, offset)?
-            .compression(self.wire, !options.uncompressed);
-        self.broadcast_local(&packet, options);
-        Ok(())
+        self.deliver(options, offset, |offset| {
+            Outgoing::from_payload(self.wire, &self.name, None, event, offset)
+        })
     }
 
-    /// How long clients that lost their connection can come back.
-    pub(crate) const fn max_disconnection(&self) -> Option<Duration> {
-        None
+    /// What is kept for clients that lose their connection, if they can come back.
+    pub(crate) const fn recovery(&self) -> Option<&Arc<Recovery>> {
+        self.recovery.as_ref()
+    }
+
+    /// Whether that is the adapter's to keep.
+    pub(crate) fn keeps_sessions(&self) -> bool {
+        self.cluster.get().is_some_and(|cluster| cluster.as_ref().is_some_and(|c| c.keeps_sessions))
+    }
+
+    /// Whether it belongs to a dynamic namespace.
+    pub(crate) const fn is_child(&self) -> bool {
+        self.parent.is_some()
     }
 
     /// All rooms of this server, those of the sockets' own ids included.

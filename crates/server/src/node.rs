@@ -80,6 +80,7 @@ impl Node for LocalNode {
     }
 
     fn max_disconnection(&self) -> Option<Duration> {
-        self.namespace.upgrade()?.max_disconnection()
+        let namespace = self.namespace.upgrade()?;
+        namespace.recovery().map(|recovery| recovery.options().max_disconnection_duration)
     }
 }

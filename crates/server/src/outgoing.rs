@@ -14,8 +14,8 @@ use serde::ser::SerializeSeq;
 use sockeye_adapter::Payload;
 use sockeye_engineio::PacketType;
 use sockeye_socketio::{
-    Args, EncodeError, Event, EventArgs, PacketType as SocketPacketType, Parser, encode_ack,
-    encode_connect_error, encode_connect_reply, encode_disconnect, encode_event, msgpack,
+    EncodeError, Event, EventArgs, PacketType as SocketPacketType, Parser, encode_ack, encode_connect_error,
+    encode_connect_reply, encode_disconnect, encode_event, msgpack,
 };
 use sockeye_tokio_websocket::{MessageKind, Prepared};
 use std::{fmt, io::Write as _};
@@ -180,7 +180,7 @@ impl Outgoing {
     ) -> Result<Self, EncodeError> {
         if wire.parser == Parser::MsgPack {
             let Event { name, args } = event.to_event()?;
-            let args = Stamped { args, offset };
+            let args = Stamped { args: &args, offset };
             return Self::message(|out| msgpack::encode_event(out, namespace, ack_id, &name, &args));
         }
         Self::text(|out, attachments| {
@@ -215,13 +215,13 @@ impl Outgoing {
     }
 }
 
-/// Arguments and the offset behind them.
-struct Stamped<'a> {
-    args: Args<'a>,
-    offset: Option<&'a str>,
+/// Arguments, and the offset behind them if there is one.
+pub(crate) struct Stamped<'a, A> {
+    pub(crate) args: &'a A,
+    pub(crate) offset: Option<&'a str>,
 }
 
-impl EventArgs for Stamped<'_> {
+impl<A: EventArgs> EventArgs for Stamped<'_, A> {
     fn serialize_args<S: SerializeSeq>(&self, seq: &mut S) -> Result<(), S::Error> {
         self.args.serialize_args(seq)?;
         self.offset.map_or(Ok(()), |offset| seq.serialize_element(offset))

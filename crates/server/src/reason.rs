@@ -29,6 +29,18 @@ impl DisconnectReason {
     }
 }
 
+impl DisconnectReason {
+    /// Whether the client lost its connection, rather than having been disconnected on purpose: then it can come back with
+    /// [connection state recovery](crate::Builder::connection_state_recovery).
+    pub const fn is_recoverable(self) -> bool {
+        match self {
+            Self::Transport(reason) => !matches!(reason, CloseReason::ParseError),
+            Self::ForcedServerClose => true,
+            Self::ClientNamespaceDisconnect | Self::ServerNamespaceDisconnect => false,
+        }
+    }
+}
+
 impl fmt::Display for DisconnectReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

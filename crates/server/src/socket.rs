@@ -7,6 +7,7 @@ use http::Extensions;
 use parking_lot::{Mutex, RwLock};
 use serde::{Serialize, de::DeserializeOwned};
 use sockeye_adapter::{RemoteSocketData, Room, SocketId};
+use sockeye_engineio::CloseReason;
 use sockeye_socketio::{ArgsError, EventArgs, Limits, Packet};
 use std::{
     fmt,
@@ -27,6 +28,7 @@ use crate::{
     namespace::{EventHandlers, NamespaceInner},
     observe::Observers,
     outgoing::Outgoing,
+    recovery::Returning,
 };
 
 /// A client's connection to a namespace. Cloning it is cheap and gives the same socket.
@@ -49,7 +51,9 @@ struct SocketInner {
     acks: Acks,
     /// Handlers of this socket alone; most have none.
     handlers: RwLock<Option<Arc<EventHandlers>>>,
-    data: Mutex<Option<Box<Extensions>>>,
+    data: Mutex<KeptData>,
+    /// `None` when clients cannot be recovered.
+    identity: Option<Box<Identity>>,
     slow_consumer: AtomicU8,
     /// How many events were dropped because the queue was full.
     dropped_count: AtomicU64,
@@ -59,7 +63,19 @@ struct SocketInner {
 
 /// What a socket shares with the other servers, as JSON.
 #[derive(Clone)]
-struct SharedData(ByteString);
+pub(crate) struct SharedData(pub(crate) ByteString);
+
+/// What a socket keeps.
+pub(crate) type KeptData = Option<Box<Extensions>>;
+
+/// What a socket needs to be recovered.
+struct Identity {
+    /// The private id, by which the client proves itself.
+    pid: ByteString,
+    recovered: bool,
+    /// Until the socket is back in its rooms.
+    returning: Mutex<Option<Returning>>,
+}
 
 /// ```text
 /// Connecting ──► (middleware agrees) ──► Greeting ──► Connected ──► Disconnected
@@ -76,24 +92,38 @@ enum State {
 }
 
 impl Socket {
+    /// A new socket, or that of a client that comes back.
     pub(crate) fn new(
         namespace: Arc<NamespaceInner>,
         mailbox: Arc<Mailbox>,
         handshake: Arc<Handshake>,
         auth: ByteString,
+        returning: Option<Returning>,
     ) -> Self {
+        let session = returning.as_ref().and_then(Returning::session);
+        let id = session.map_or_else(|| random_id().as_str().into(), |session| session.id.clone());
+        let rooms = session.map_or_else(Vec::new, |session| session.rooms.clone());
+        let data = session.and_then(|session| session.data.clone());
+        let identity = namespace.recovery().map(|_| {
+            let pid = returning.as_ref().map_or_else(
+                || ByteString::from(random_id().as_str()),
+                |returning| ByteString::from(returning.pid()),
+            );
+            Box::new(Identity { pid, recovered: returning.is_some(), returning: Mutex::new(returning) })
+        });
         let slow_consumer = AtomicU8::new(namespace.limits().slow_consumer as u8);
         Self {
             inner: Arc::new(SocketInner {
-                id: random_id().as_str().into(),
+                id,
                 namespace,
                 mailbox,
                 handshake,
                 auth,
-                state: Mutex::new(State::Connecting(Vec::new())),
+                state: Mutex::new(State::Connecting(rooms)),
                 acks: Acks::default(),
                 handlers: RwLock::new(None),
-                data: Mutex::new(None),
+                data: Mutex::new(data),
+                identity,
                 slow_consumer,
                 dropped_count: AtomicU64::new(0),
                 is_observed: AtomicBool::new(false),
@@ -101,7 +131,8 @@ impl Socket {
         }
     }
 
-    /// Its id, which clients know as `socket.id`. It is public; every connection has a new one.
+    /// Its id, which clients know as `socket.id`. It is public; every connection has a new one, unless the client was
+    /// [recovered](Self::recovered).
     pub fn id(&self) -> &SocketId {
         &self.inner.id
     }
@@ -140,6 +171,35 @@ impl Socket {
         self.inner.mailbox.transport()
     }
 
+    /// Whether the client lost its connection and is back, with its id, rooms and data, and with the events that it missed;
+    /// see [`Builder::connection_state_recovery`](crate::Builder::connection_state_recovery).
+    pub fn recovered(&self) -> bool {
+        self.inner.identity.as_ref().is_some_and(|identity| identity.recovered)
+    }
+
+    /// The private id of the client; `None` when it cannot be recovered.
+    pub(crate) fn pid(&self) -> Option<&ByteString> {
+        self.inner.identity.as_ref().map(|identity| &identity.pid)
+    }
+
+    /// What it needs to get back into its rooms, once.
+    pub(crate) fn take_returning(&self) -> Option<Returning> {
+        self.inner.identity.as_ref()?.returning.lock().take()
+    }
+
+    pub(crate) fn auth_json(&self) -> &ByteString {
+        &self.inner.auth
+    }
+
+    pub(crate) fn clone_data(&self) -> KeptData {
+        self.inner.data.lock().clone()
+    }
+
+    /// Ends the connection, which the client has given up.
+    pub(crate) fn end_connection(&self) {
+        self.inner.mailbox.command(Command::Fail(CloseReason::TransportClose));
+    }
+
     /// Whether its packets travel over WebSocket by now, rather than over long-polling.
     pub fn is_websocket(&self) -> bool {
         self.transport() == Transport::WebSocket
@@ -159,7 +219,7 @@ impl Socket {
     /// # Errors
     /// When the arguments cannot be encoded, or the socket is not connected.
     pub fn emit<A: EventArgs>(&self, event: &str, args: A) -> Result<(), EmitError> {
-        self.send(&self.encode_event(event, None, &args, true)?, false)
+        self.emit_or_record(event, None, &args, true, false)
     }
 
     /// Sends an event and waits for the client's acknowledgement, of which it reads the first argument (or
@@ -360,10 +420,14 @@ impl Socket {
         self.inner.handlers.read().clone()
     }
 
-    /// Connects, and returns the rooms that it is to join. What other threads send is held back until [`greet`](Self::greet).
+    /// Connects, and returns the rooms that it is to join. What other threads send is held back until [`greet`](Self::greet),
+    /// unless the order of events has to be that of a log.
     pub(crate) fn set_connected(&self) -> Vec<Room> {
-        let greeting = State::Greeting(Box::new(Greeting::new()));
-        match std::mem::replace(&mut *self.inner.state.lock(), greeting) {
+        let connected = match self.inner.identity {
+            None => State::Greeting(Box::new(Greeting::new())),
+            Some(_) => State::Connected,
+        };
+        match std::mem::replace(&mut *self.inner.state.lock(), connected) {
             State::Connecting(rooms) => rooms,
             _ => Vec::new(),
         }
@@ -448,6 +512,21 @@ impl Socket {
         } else {
             SlowConsumer::Disconnect
         }
+    }
+
+    /// Sends an event to this client, recorded if it can be recovered.
+    pub(crate) fn emit_or_record<A: EventArgs>(
+        &self,
+        event: &str,
+        ack_id: Option<u64>,
+        args: &A,
+        compress: bool,
+        volatile: bool,
+    ) -> Result<(), EmitError> {
+        if self.inner.identity.is_some() && ack_id.is_none() && !volatile {
+            return self.inner.namespace.emit_recoverable(self, event, args, compress);
+        }
+        self.send(&self.encode_event(event, ack_id, args, compress)?, volatile)
     }
 
     /// Encodes an event that is to be sent to this client, and tells those who observe that.

@@ -1,7 +1,6 @@
 // What of the contract the server of this workspace does not have yet. The tests of these features run against the
 // official server only; whoever builds a feature removes its line here, and its tests run against both.
 const NOT_BUILT = new Set([
-  "connection state recovery",
 ]);
 
 const isOfficial = (process.env.SERVER_UNDER_TEST ?? "").endsWith(".mjs");

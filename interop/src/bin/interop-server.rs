@@ -5,8 +5,9 @@ use http::{HeaderValue, Method};
 use serde::{Serialize, ser::SerializeSeq};
 use serde_json::{Value, json, value::RawValue};
 use sockeye::{
-    Args, Auth, Broadcast, Config, ConnectError, Cookie, Data, DisconnectReason, EmitError, EventArgs,
-    EventError, EventName, HandlerError, Io, Namespace, Parser, RawArgs, Server, Socket,
+    Args, Auth, Broadcast, Config, ConnectError, ConnectionStateRecovery, Cookie, Data, DisconnectReason,
+    EmitError, EventArgs, EventError, EventName, HandlerError, Io, Namespace, Parser, RawArgs, Server,
+    Socket,
     cors::{AllowHeaders, AllowOrigin, CorsLayer},
 };
 use std::{env, time::Duration};
@@ -87,6 +88,7 @@ fn configure(config: &mut Config) {
     }
     config.max_payload_len = number("MAX_HTTP_BUFFER_SIZE", 1_000_000);
     config.allow_eio3 = is_on("ALLOW_EIO3");
+    config.connection_state_recovery = is_on("RECOVERY").then(ConnectionStateRecovery::default);
     config.cookie = is_on("COOKIE").then(Cookie::default);
 }
 
@@ -100,7 +102,10 @@ fn rooms(socket: &Socket) -> Vec<String> {
 fn handle(namespace: &Namespace, observer: &Namespace) {
     namespace.on_connection(async |socket: Socket, Auth(auth): Auth<Option<Value>>| {
         let auth = auth.unwrap_or_else(|| json!({}));
-        socket.emit("welcome", &Welcome { namespace: socket.namespace_name(), auth, recovered: false })
+        socket.emit(
+            "welcome",
+            &Welcome { namespace: socket.namespace_name(), auth, recovered: socket.recovered() },
+        )
     });
     let observer = observer.clone();
     namespace.on_disconnecting(move |socket: Socket, reason: DisconnectReason| {

@@ -5,6 +5,7 @@
 //!                          └──► running ──► conclude: what its outcome asks for
 //! ```
 
+use bytestring::ByteString;
 use futures_util::{FutureExt, StreamExt};
 use sockeye_adapter::BoxFuture;
 use std::{
@@ -19,6 +20,7 @@ use crate::{
     ConnectError, DisconnectReason, EventError, HandlerError, NamespaceRequest, Socket,
     handler::OwnedEvent,
     namespace::NamespaceInner,
+    recovery::Returning,
     trace::{debug, warn},
 };
 
@@ -44,12 +46,30 @@ pub(super) enum Outcome {
     Done,
     /// The matchers of dynamic namespaces: one may have accepted a name that does not exist.
     Found(NamespaceRequest, Option<Arc<NamespaceInner>>),
+    /// A client that lost its connection may have been found.
+    Restored(Arc<NamespaceInner>, ByteString, Option<Returning>),
+    /// An adapter let a client in that lost its connection, or did not.
+    Resumed(Socket, Returning, bool),
     /// The middleware of a namespace decided whether the socket connects.
     Judged(Socket, Result<(), ConnectError>),
     /// The middleware of a socket decided about an event.
     Passed(OwnedEvent, Result<(), EventError>),
     /// The handlers of a socket that handles one event after the other are finished.
     Handled(Socket),
+}
+
+impl Outcome {
+    /// The client is gone.
+    pub(super) fn discard(self) {
+        match self {
+            Self::Judged(socket, _) => drop(socket.take_returning()),
+            Self::Resumed(socket, _, true) => {
+                socket.set_disconnected();
+                socket.namespace().remove(&socket);
+            }
+            _ => {}
+        }
+    }
 }
 
 impl Client {
@@ -123,7 +143,7 @@ impl Client {
         match outcome {
             Outcome::Done => {}
             Outcome::Found(request, found) => {
-                self.joining.retain(|name| name != request.name());
+                self.joining.retain(|joining| joining.name != *request.name());
                 match found {
                     _ if self.closed => {}
                     Some(namespace) => self.join(namespace, request.into_auth()),
@@ -131,16 +151,26 @@ impl Client {
                 }
             }
             Outcome::Judged(socket, verdict) => {
-                self.joining.retain(|name| &**name != socket.namespace_name());
+                self.joining.retain(|joining| joining.name != *socket.namespace_name());
                 match verdict {
-                    _ if self.closed => {}
+                    _ if self.closed => drop(socket.take_returning()),
                     Ok(()) => self.admit(socket),
                     Err(error) => {
+                        if let Some(returning) = socket.take_returning() {
+                            returning.forget();
+                        }
                         debug!(target: "sockeye::namespace", error = %error, "connection refused by middleware");
                         self.refuse(socket.namespace_name(), &error);
                     }
                 }
             }
+            Outcome::Restored(namespace, auth, returning) => {
+                self.joining.retain(|joining| joining.name != *namespace.name());
+                if !self.closed {
+                    self.join_as(namespace, auth, returning);
+                }
+            }
+            Outcome::Resumed(socket, returning, is_in) => self.resumed(socket, returning, is_in),
             Outcome::Passed(event, verdict) => self.passed(event, verdict),
             Outcome::Handled(socket) => self.next_event(&socket),
         }
