@@ -14,6 +14,7 @@ pub mod deflate;
 pub mod io;
 pub mod messages;
 pub mod options;
+pub mod packets;
 pub mod receive;
 mod receive_rivals;
 pub mod send;

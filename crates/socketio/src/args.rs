@@ -367,13 +367,20 @@ impl<'a> ArgsDeserializer<'a, '_> {
         match form {
             Form::Json(Array { text, named, .. }) => {
                 let mut json = serde_json::Deserializer::from_str(text);
-                let value =
-                    json.deserialize_seq(ArgsVisitor { visitor, len, named, attachments, missing })?;
+                let surplus = Cell::new(false);
+                let visitor = ArgsVisitor { visitor, len, named, attachments, missing, surplus: &surplus };
+                let value = json.deserialize_seq(visitor)?;
                 json.end()?;
+                // serde_json bounds the depth of what is read, and not of what is passed over.
+                if surplus.get() && json::check_depth(text).is_err() {
+                    return Err(Error::custom("nested too deep"));
+                }
                 Ok(value)
             }
             Form::MsgPack(mut reader, count) => {
-                let visitor = ArgsVisitor { visitor, len, named: false, attachments, missing };
+                let surplus = Cell::new(false);
+                let visitor =
+                    ArgsVisitor { visitor, len, named: false, attachments, missing, surplus: &surplus };
                 visit_seq(&mut reader, count, visitor)
             }
         }
@@ -455,6 +462,8 @@ struct ArgsVisitor<'a, 'c, V> {
     named: bool,
     attachments: &'a [Bytes],
     missing: &'c Cell<Option<usize>>,
+    /// Set when there are arguments that nobody reads.
+    surplus: &'c Cell<bool>,
 }
 
 impl<'a, V: Visitor<'a>> Visitor<'a> for ArgsVisitor<'a, '_, V> {
@@ -475,7 +484,9 @@ impl<'a, V: Visitor<'a>> Visitor<'a> for ArgsVisitor<'a, '_, V> {
             attachments: self.attachments,
             missing: self.missing,
         })?;
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        while seq.next_element::<IgnoredAny>()?.is_some() {
+            self.surplus.set(true);
+        }
         Ok(value)
     }
 }
@@ -582,7 +593,7 @@ impl<'de, E: Error> Deserializer<'de> for Missing<'_, E> {
     }
 }
 
-/// Passes over a sequence.
+/// Reads nothing: all arguments are passed over.
 struct Ignored;
 
 impl<'de> Visitor<'de> for Ignored {
@@ -592,8 +603,7 @@ impl<'de> Visitor<'de> for Ignored {
         f.write_str("arguments")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
+    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<(), A::Error> {
         Ok(())
     }
 }

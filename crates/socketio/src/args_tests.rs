@@ -371,3 +371,19 @@ mod attachments {
         assert!(matches!(args.first::<Binary>(), Err(ArgsError::Data(_))));
     }
 }
+
+#[test]
+fn arguments_that_are_passed_over_are_no_deeper_than_those_that_are_read() {
+    for depth in [126, 127, 1000, 100_000] {
+        let array = alloc::format!("[1,{}{}]", "[".repeat(depth), "]".repeat(depth));
+        let args = Args::from_array(&array).unwrap();
+        let is_fine = depth < 127;
+        assert_eq!(args.validate().is_ok(), is_fine);
+        for error in [args.first::<u8>().err(), args.all::<(u8,)>().err(), args.all::<()>().err()] {
+            match error {
+                None => assert!(is_fine, "{depth}"),
+                Some(error) => assert!(!is_fine && error.is_syntax(), "{depth}: {error}"),
+            }
+        }
+    }
+}

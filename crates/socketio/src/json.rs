@@ -22,7 +22,7 @@ pub(crate) fn validate(text: &str) -> Result<(), DecodeError> {
 }
 
 /// Bounds the nesting, also of text that is not JSON.
-fn check_depth(text: &str) -> Result<(), DecodeError> {
+pub(crate) fn check_depth(text: &str) -> Result<(), DecodeError> {
     let bytes = text.as_bytes();
     // Text with few brackets cannot nest deeply; counting them is a tenth of the price of finding the strings.
     if bytes.iter().filter(|&&byte| byte == b'[' || byte == b'{').count() <= MAX_DEPTH {
@@ -105,6 +105,7 @@ pub(crate) fn skip_whitespace(bytes: &[u8], mut at: usize) -> usize {
 }
 
 /// The last byte that is no white space.
+#[inline]
 pub(crate) fn last_byte(bytes: &[u8]) -> Option<u8> {
     bytes.iter().rev().copied().find(|&byte| !is_whitespace(byte))
 }

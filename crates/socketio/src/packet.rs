@@ -171,6 +171,7 @@ impl<'a> Packet<'a> {
     /// # Errors
     ///
     /// The peer's error; the connection cannot go on.
+    #[inline]
     pub fn decode(text: &'a str, limits: &Limits) -> Result<Self, DecodeError> {
         let bytes = text.as_bytes();
         let &byte = bytes.first().ok_or(DecodeError::Empty)?;
@@ -278,6 +279,7 @@ fn decode_attachment_count(bytes: &[u8], at: usize, max: usize) -> Result<(usize
 }
 
 /// Reads the digits at `at`, if any; returns their value and the index behind them.
+#[inline]
 fn decode_ack_id(bytes: &[u8], mut at: usize) -> Result<(Option<u64>, usize), DecodeError> {
     let mut ack_id = None;
     while let Some(&digit @ b'0'..=b'9') = bytes.get(at) {
@@ -294,6 +296,7 @@ fn count_digits(bytes: &[u8], at: usize) -> usize {
 }
 
 /// Compares the first and last bytes of the payload with what the packet's type asks for.
+#[inline]
 fn check_shape(packet_type: PacketType, data: &[u8]) -> Result<(), DecodeError> {
     let Some(&first) = data.first() else { return Ok(()) };
     let invalid = DecodeError::InvalidPayload { packet_type };
@@ -311,6 +314,7 @@ fn check_shape(packet_type: PacketType, data: &[u8]) -> Result<(), DecodeError> 
 }
 
 /// The first element of an event must be a string, not a reserved one, or a number.
+#[inline]
 fn check_event_name(data: &[u8]) -> Result<(), DecodeError> {
     let at = json::skip_whitespace(data, 1);
     match data.get(at) {
@@ -321,6 +325,7 @@ fn check_event_name(data: &[u8]) -> Result<(), DecodeError> {
 }
 
 /// Whether a string literal, from behind its opening quote, is a reserved name written without escapes.
+#[inline]
 fn is_reserved_literal(literal: &[u8]) -> bool {
     matches!(literal.first(), Some(b'c' | b'd' | b'n' | b'r'))
         && RESERVED_EVENTS.iter().any(|name| {
