@@ -6,6 +6,7 @@ pub mod inflate;
 pub mod json;
 pub mod ledger;
 pub mod model;
+pub mod msgpack;
 pub mod socketio;
 pub mod taking;
 pub mod transport;
