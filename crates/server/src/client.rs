@@ -216,7 +216,7 @@ impl Client {
                 if event.name.len() > self.io.engine.config.max_event_len {
                     return Err(Violation::EventName { len: event.name.len() });
                 }
-                self.event(at, &event, packet.ack_id)
+                self.event(at, &socket, &event, packet.ack_id)
             }
             PacketType::Ack | PacketType::BinaryAck => {
                 packet.validate()?;

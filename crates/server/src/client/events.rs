@@ -56,17 +56,17 @@ impl Joined {
 }
 
 impl Client {
-    /// An event for the socket at `at`, which is connected.
+    /// An event for the socket at `at` of the list, which is connected.
     pub(super) fn event(
         &mut self,
         at: usize,
+        socket: &Socket,
         event: &Event<'_>,
         ack_id: Option<u64>,
     ) -> Result<(), Violation> {
         let joined = &self.joined[at];
         let is_idle = joined.is_idle();
         let pending_count = self.running.len() + joined.queue.waiting.len();
-        let socket = &joined.socket.clone();
         let context = EventContext::new(socket, &event.name, event.args, ack_id);
         let handlers = socket.namespace().handlers();
         if handlers.has_rates()
