@@ -108,18 +108,18 @@ async fn proxy() -> (SocketAddr, Arc<AtomicUsize>) {
 
 /// The client connects, and events go both ways; also after the upgrade, if there is to be one.
 async fn works(builder: Builder, way: &[Transport]) {
-    let client = builder.transports(way.iter().copied()).build().unwrap();
+    let client = builder.transports(way.iter().copied()).build().expect("a client");
     let (sender, mut upgraded) = unbounded_channel();
     client.on_manager_event(move |event| match event {
         ManagerEvent::Upgrade(_) => drop(sender.send(true)),
         ManagerEvent::UpgradeError(_) => drop(sender.send(false)),
         _ => {}
     });
-    soon(client.connect()).await.unwrap();
-    assert_eq!(soon(client.emit_with_ack::<u32, _>("double", 4)).await.unwrap(), 8, "{way:?}");
+    soon(client.connect()).await.expect("it connects");
+    assert_eq!(soon(client.emit_with_ack::<u32, _>("double", 4)).await.expect("an answer"), 8, "{way:?}");
     if way.len() > 1 {
-        assert!(soon(upgraded.recv()).await.unwrap(), "the upgrade failed");
-        assert_eq!(soon(client.emit_with_ack::<u32, _>("double", 5)).await.unwrap(), 10);
+        assert!(soon(upgraded.recv()).await.expect("it is told"), "the upgrade failed");
+        assert_eq!(soon(client.emit_with_ack::<u32, _>("double", 5)).await.expect("an answer"), 10);
     }
     soon(client.close()).await;
 }
