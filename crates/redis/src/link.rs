@@ -116,7 +116,39 @@ impl Link {
         match self {
             Self::Single(connection) => commands.query_async(connection).await,
             #[cfg(feature = "cluster")]
-            Self::Cluster(connection) => commands.query_async(connection).await,
+            Self::Cluster(connection) => query_cluster(connection, commands).await,
         }
     }
+}
+
+/// A pipeline in a cluster sends every command to one server; those that all servers have to answer go alone.
+#[cfg(feature = "cluster")]
+async fn query_cluster(
+    connection: &mut redis::cluster_async::ClusterConnection,
+    commands: &Pipeline,
+) -> RedisResult<Vec<RedisResult<Value>>> {
+    if commands.is_transaction() {
+        return commands.query_async(connection).await;
+    }
+    let is_for_all =
+        |command: &&Cmd| matches!(command.args_iter().next(), Some(redis::Arg::Simple(b"PUBSUB")));
+    let mut others = Pipeline::with_capacity(commands.len());
+    commands.cmd_iter().filter(|command| !is_for_all(command)).for_each(|command| {
+        others.add_command(command.clone());
+    });
+    let mut answers = Vec::new();
+    if !others.is_empty() {
+        answers = others.ignore_errors().query_async(connection).await?;
+    }
+    let mut answers: std::collections::VecDeque<RedisResult<Value>> = answers.into();
+    let mut all = Vec::with_capacity(commands.len());
+    for command in commands.cmd_iter() {
+        let answer = if is_for_all(&command) {
+            connection.req_packed_command(command).await.and_then(Value::extract_error)
+        } else {
+            answers.pop_front().unwrap_or_else(|| Err(timed_out("an answer")))
+        };
+        all.push(answer);
+    }
+    Ok(all)
 }

@@ -21,7 +21,10 @@ async fn main() -> Result<(), Failure> {
         config.prefix = prefix;
     }
     let redis = Redis::connect_with(&env::var("REDIS_URL")?, config).await?;
-    let builder = Io::builder();
+    let mut builder = Io::builder();
+    if env::var("RECOVERY").as_deref() == Ok("1") {
+        builder = builder.connection_state_recovery(|_| ());
+    }
     let io = match env::var("ADAPTER")?.as_str() {
         "pub-sub" => builder.adapter(redis.pub_sub()),
         "sharded" => builder.adapter(redis.sharded_pub_sub(match env::var("MODE").as_deref() {
@@ -148,7 +151,7 @@ fn handle(namespace: &Namespace) {
         socket.join(room);
     });
     namespace.on("data", async |socket: Socket, Data(value): Data<Value>| socket.set_shared_data(&value));
-    namespace.on("status", async |_: Socket| false);
+    namespace.on("status", async |socket: Socket| socket.recovered());
     emits(namespace);
     operations(namespace);
     server_events(namespace);
