@@ -16,7 +16,7 @@ use bytes::Bytes;
 use serde::{
     de::{
         Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, IntoDeserializer, SeqAccess, Visitor,
-        value::UnitDeserializer,
+        value::{BorrowedStrDeserializer, UnitDeserializer},
     },
     forward_to_deserialize_any,
     ser::SerializeSeq,
@@ -229,7 +229,23 @@ impl<'a> Args<'a> {
     /// [`ArgsError::Protocol`] when any argument is broken JSON, [`ArgsError::Missing`] when there is none,
     /// [`ArgsError::Data`] when it is of another type.
     pub fn first<T: Deserialize<'a>>(&self) -> Result<T, ArgsError> {
+        // The most common case needs no parser. What wants more than a text, such as an `Option`, refuses it here.
+        if let Some(text) = self.sole_text()
+            && let Ok(first) = T::deserialize(BorrowedStrDeserializer::<Refused>::new(text))
+        {
+            return Ok(first);
+        }
         self.all::<(T,)>().map(|(first,)| first)
+    }
+
+    /// The only argument, if it is a string without escapes: the array ends behind it.
+    #[inline]
+    fn sole_text(&self) -> Option<&'a str> {
+        let Form::Json(Array { text, start, named }) = self.form else { return None };
+        let rest = text.get(start..)?;
+        let literal = if named { rest.strip_prefix(',')? } else { rest };
+        let text = literal.strip_prefix('"')?.strip_suffix("\"]")?;
+        (self.attachments.is_empty() && json::is_plain(text.as_bytes())).then_some(text)
     }
 
     /// Reads all arguments: into a tuple, an array or a struct, one per element or field, or into a `Vec`.
@@ -350,6 +366,24 @@ impl fmt::Debug for Args<'_> {
             .field("json", &self.json())
             .field("attachments", &self.attachments.len())
             .finish()
+    }
+}
+
+/// A type does not take a text as it is; nobody is told why.
+#[derive(Debug)]
+struct Refused;
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not taken")
+    }
+}
+
+impl core::error::Error for Refused {}
+
+impl Error for Refused {
+    fn custom<T: fmt::Display>(_: T) -> Self {
+        Self
     }
 }
 

@@ -26,6 +26,56 @@ mod reading {
     }
 
     #[test]
+    fn sole_text_reads_as_it_does_among_others() {
+        #[derive(Debug, PartialEq, serde::Deserialize)]
+        struct Name(String);
+        #[derive(Debug, PartialEq, serde::Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        enum Unit {
+            A,
+        }
+        #[derive(Debug, PartialEq, serde::Deserialize)]
+        #[serde(untagged)]
+        enum Untagged {
+            Number(u8),
+            Text(String),
+        }
+        fn agrees<'a, T: Deserialize<'a> + PartialEq + fmt::Debug>(text: &'a str) {
+            let read = [args(text).first::<T>(), args(text).all::<(T,)>().map(|(first,)| first)];
+            let [first, all] = read.map(|read| read.map_err(|error| error.to_string()));
+            assert_eq!(first, all, "{text}");
+        }
+        for text in [
+            r#"2["e","a"]"#,
+            r#"2["e",""]"#,
+            r#"2["e","7"]"#,
+            r#"2["e","ä€𝄞"]"#,
+            r#"2["e","a\n\"]"]"#,
+            r#"2["e","a","b"]"#,
+            r#"2["e", "a" ] "#,
+            r#"2["e","a"]"]"#,
+            "2[\"e\",\"a\tb\"]",
+            r#"2["e"]"#,
+            r#"2["e",7]"#,
+        ] {
+            agrees::<String>(text);
+            agrees::<&str>(text);
+            agrees::<Cow<'_, str>>(text);
+            agrees::<Option<String>>(text);
+            agrees::<char>(text);
+            agrees::<u8>(text);
+            agrees::<()>(text);
+            agrees::<Value>(text);
+            agrees::<Name>(text);
+            agrees::<Unit>(text);
+            agrees::<Untagged>(text);
+            agrees::<Binary>(text);
+            agrees::<Vec<String>>(text);
+            agrees::<BTreeMap<String, u8>>(text);
+        }
+    }
+
+    #[test]
     fn strings_and_structs_are_borrowed() {
         #[derive(serde::Deserialize)]
         struct Say<'a> {

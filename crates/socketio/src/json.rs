@@ -85,6 +85,12 @@ pub(crate) fn plain_len(bytes: &[u8]) -> Option<usize> {
     bytes[at..].iter().position(|&byte| is_special(byte)).map(|len| at + len)
 }
 
+/// Whether all bytes can stand for themselves in a string.
+#[inline]
+pub(crate) fn is_plain(bytes: &[u8]) -> bool {
+    plain_len(bytes).is_none()
+}
+
 /// Whether the byte cannot stand for itself in a string.
 const fn is_special(byte: u8) -> bool {
     matches!(byte, b'"' | b'\\' | 0..b' ')
