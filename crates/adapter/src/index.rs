@@ -148,21 +148,25 @@ impl<S: Clone> RoomIndex<S> {
         let socket = |slot: usize| {
             if excluded.contains(&slot) { None } else { self.slots[slot].as_ref().map(|m| m.socket.clone()) }
         };
+        // Room for all, so that the list does not grow step by step.
+        let mut selected = Vec::new();
         match &*options.rooms {
-            [] => (0..self.slots.len()).filter_map(socket).collect(),
+            [] => {
+                selected.reserve_exact(self.ids.len());
+                selected.extend((0..self.slots.len()).filter_map(socket));
+            }
             [room] if !self.ids.contains_key(&**room) => {
-                self.rooms.get(room).into_iter().flatten().copied().filter_map(socket).collect()
+                let slots = self.rooms.get(room);
+                selected.reserve_exact(slots.map_or(0, FxHashSet::len));
+                selected.extend(slots.into_iter().flatten().copied().filter_map(socket));
             }
             rooms => {
                 let mut seen = FxHashSet::default();
-                rooms
-                    .iter()
-                    .flat_map(|room| self.slots_of(room))
-                    .filter(|slot| seen.insert(*slot))
-                    .filter_map(socket)
-                    .collect()
+                let slots = rooms.iter().flat_map(|room| self.slots_of(room));
+                selected.extend(slots.filter(|slot| seen.insert(*slot)).filter_map(socket));
             }
         }
+        selected
     }
 
     fn slots_of(&self, room: &str) -> impl Iterator<Item = usize> {
