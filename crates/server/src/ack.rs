@@ -229,13 +229,50 @@ impl Ack {
         if owed.answered.load(Ordering::Acquire) {
             return Ok(());
         }
-        let name = owed.socket.namespace().name();
-        let wire = owed.socket.namespace().wire();
-        let packet = Outgoing::ack(wire, name, owed.id, &args)?.compression(wire, true);
+        let packet = packet(&owed.socket, owed.id, &args)?;
         if !owed.answered.swap(true, Ordering::AcqRel) {
-            let _ = owed.socket.send(&packet, false);
+            let _ = owed.socket.send(packet, false);
         }
         Ok(())
+    }
+}
+
+/// An acknowledgement as a packet.
+fn packet<A: EventArgs>(socket: &Socket, id: u64, args: &A) -> Result<Outgoing, EncodeError> {
+    let (name, wire) = (socket.namespace().name(), socket.namespace().wire());
+    Ok(Outgoing::ack(wire, name, id, args)?.compression(wire, true))
+}
+
+/// Where a value goes that a handler returns.
+#[derive(Debug)]
+pub(crate) enum ReplyTo {
+    /// Nobody else can answer: there is nothing to share.
+    Sole(u64),
+    Shared(Ack),
+}
+
+impl ReplyTo {
+    pub(crate) const fn of<'a>(&'a self, socket: &'a Socket) -> ReplyOf<'a> {
+        ReplyOf { socket, to: self }
+    }
+}
+
+/// The same, with the socket that it goes to.
+pub(crate) struct ReplyOf<'a> {
+    socket: &'a Socket,
+    to: &'a ReplyTo,
+}
+
+impl handler::Answer for ReplyOf<'_> {
+    fn answer<A: EventArgs>(&self, args: A) -> Result<(), EncodeError> {
+        match self.to {
+            ReplyTo::Sole(id) => {
+                let packet = packet(self.socket, *id, &args)?;
+                let _ = self.socket.send(packet, false);
+                Ok(())
+            }
+            ReplyTo::Shared(ack) => ack.answer(args),
+        }
     }
 }
 

@@ -72,7 +72,8 @@ impl NamespaceInner {
         sockets.retain(|socket| {
             observers.tell(socket);
             socket.acks().expect_for(id, sink)
-                && (socket.push(&packet, options.volatile) == Pushed::Queued || !socket.acks().forget(id))
+                && (socket.push(packet.clone(), options.volatile) == Pushed::Queued
+                    || !socket.acks().forget(id))
         });
         sink.client_count(sockets.len());
         Ok(Expected { id, sockets })

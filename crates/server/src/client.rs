@@ -291,7 +291,7 @@ impl Client {
     fn find(&mut self, request: NamespaceRequest) {
         self.joining.push(Joining { name: request.name().into(), socket: None });
         let io = self.io.clone();
-        self.work.push_back(Work::Await(Box::pin(async move {
+        self.push_work(Work::Await(Box::pin(async move {
             let finding = AssertUnwindSafe(io.dynamic_namespace(&request)).catch_unwind();
             let found = finding.await.unwrap_or_else(|panic| {
                 warn!(target: "sockeye::namespace", panic = %panic_message(&*panic), "matcher failed");
@@ -307,7 +307,7 @@ impl Client {
             return self.join_as(namespace, auth, None);
         };
         self.joining.push(Joining { name: namespace.name().into(), socket: None });
-        self.work.push_back(Work::Await(Box::pin(async move {
+        self.push_work(Work::Await(Box::pin(async move {
             let returning = namespace.restore(claim).await;
             Outcome::Restored(namespace, auth, returning)
         })));
@@ -330,7 +330,7 @@ impl Client {
         }
         let judged = socket.recovered().then(|| socket.clone());
         self.joining.push(Joining { name: namespace.name().into(), socket: judged });
-        self.work.push_back(Work::Await(Box::pin(async move {
+        self.push_work(Work::Await(Box::pin(async move {
             let judging = async {
                 for middleware in handlers.middleware() {
                     // Not held while the future runs, which may be on another thread.
@@ -354,7 +354,7 @@ impl Client {
         let namespace = socket.namespace().clone();
         let Some(reply) = self.connect_reply(&socket) else { return };
         let Some(returning) = socket.take_returning() else {
-            self.mailbox.push(&reply, false);
+            self.mailbox.push(reply, false);
             if namespace.admit(&socket) {
                 namespace.arrived(&socket);
                 self.admitted(socket);
@@ -365,7 +365,7 @@ impl Client {
         if namespace.keeps_sessions() {
             let resumed = namespace.resume(&socket, &returning, max_len);
             self.joining.push(Joining { name: namespace.name().into(), socket: None });
-            self.work.push_back(Work::Await(Box::pin(async move {
+            self.push_work(Work::Await(Box::pin(async move {
                 let is_in = resumed.await.unwrap_or(false);
                 Outcome::Resumed(socket, returning, is_in)
             })));
@@ -398,7 +398,7 @@ impl Client {
                 socket.namespace().remove(&socket);
             }
         } else if let (true, Some(reply)) = (is_in, self.connect_reply(&socket)) {
-            self.mailbox.push(&reply, false);
+            self.mailbox.push(reply, false);
             returning.arrive();
             self.admitted(socket);
         } else {
@@ -431,7 +431,7 @@ impl Client {
                 self.start(&socket, || handler.call(&context));
             }
         }
-        self.work.push_back(Work::Greet(socket));
+        self.push_work(Work::Greet(socket));
     }
 
     fn refuse(&self, name: &str, error: &ConnectError) {
@@ -442,7 +442,7 @@ impl Client {
             Outgoing::connect_error(wire, name, error)
         };
         if let Ok(packet) = packet {
-            self.mailbox.push(&packet, false);
+            self.mailbox.push(packet, false);
         }
     }
 
@@ -466,7 +466,7 @@ impl Client {
             let context = DisconnectContext::new(&socket, reason);
             self.start(&socket, || handler.call(&context));
         }
-        self.work.push_back(Work::Remove { socket, reason });
+        self.push_work(Work::Remove { socket, reason });
     }
 
     /// The connection left long-polling for WebSocket.

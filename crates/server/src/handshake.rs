@@ -24,12 +24,16 @@ pub struct Handshake {
     headers: OnceLock<Box<HeaderMap>>,
     uri: Uri,
     extensions: Extensions,
+    remote_addr: Option<RemoteAddr>,
     issued: SystemTime,
 }
 
 impl Handshake {
     pub(crate) fn new(mut parts: request::Parts) -> Self {
         parts.extensions.remove::<OnUpgrade>();
+        let remote_addr = parts.extensions.remove();
+        // An empty map may still hold memory.
+        let extensions = if parts.extensions.is_empty() { Extensions::new() } else { parts.extensions };
         let line_len = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 2;
         let mut fields = Vec::with_capacity(parts.headers.iter().map(line_len).sum());
         for (name, value) in &parts.headers {
@@ -42,7 +46,8 @@ impl Handshake {
             fields: fields.into(),
             headers: OnceLock::new(),
             uri: parts.uri.to_string().parse().unwrap_or(parts.uri),
-            extensions: parts.extensions,
+            extensions,
+            remote_addr,
             issued: SystemTime::now(),
         }
     }
@@ -74,7 +79,8 @@ impl Handshake {
         &self.uri
     }
 
-    /// Its extensions: what layers in front of the server attached to it.
+    /// Its extensions: what layers in front of the server attached to it, but for [`RemoteAddr`], which is
+    /// [`remote_addr`](Self::remote_addr).
     pub const fn extensions(&self) -> &Extensions {
         &self.extensions
     }
@@ -92,7 +98,7 @@ impl Handshake {
 
     /// The address of the peer, if the server was told; behind a proxy it is the proxy's.
     pub fn remote_addr(&self) -> Option<SocketAddr> {
-        self.extensions.get::<RemoteAddr>().map(|address| address.0)
+        self.remote_addr.map(|address| address.0)
     }
 }
 

@@ -36,7 +36,7 @@ pub use dynamic::{NamespaceMatcher, NamespaceRequest};
 pub use handlers::HandlerId;
 
 pub(crate) use dynamic::Family;
-pub(crate) use handlers::{EventHandlers, Handlers, Snapshot, prepend, push};
+pub(crate) use handlers::{EventHandlers, Handlers, Registered, Snapshot, prepend, push};
 
 /// A namespace of a server. Cloning it is cheap and gives the same namespace.
 ///
@@ -455,7 +455,7 @@ impl NamespaceInner {
         let observers = Observers::new(self, packet);
         for socket in self.select(options) {
             observers.tell(&socket);
-            let _ = socket.send(packet, options.volatile);
+            let _ = socket.send(packet.clone(), options.volatile);
         }
     }
 

@@ -18,7 +18,7 @@ use sockeye_socketio::{
     encode_connect_reply, encode_disconnect, encode_event, msgpack,
 };
 use sockeye_tokio_websocket::{MessageKind, Prepared};
-use std::{fmt, io::Write as _};
+use std::{cell::Cell, fmt, io::Write as _};
 
 use crate::{ConnectError, legacy};
 
@@ -137,24 +137,18 @@ impl Outgoing {
     fn text(
         encode: impl FnOnce(&mut Vec<u8>, &mut Vec<Bytes>) -> Result<(), EncodeError>,
     ) -> Result<Self, EncodeError> {
-        let mut buffer = Vec::with_capacity(128);
-        buffer.resize(Prepared::HEADROOM_LEN, 0);
-        buffer.push(PacketType::Message.digit());
         let mut attachments = Vec::new();
-        encode(&mut buffer, &mut attachments)?;
-        Ok(Self {
-            head: Prepared::from_buffer(MessageKind::Text, buffer),
-            attachments: attachments.iter().map(|bytes| Prepared::binary(bytes)).collect(),
-            compress: true,
-        })
+        let head = prepare(MessageKind::Text, |out| {
+            out.push(PacketType::Message.digit());
+            encode(out, &mut attachments)
+        })?;
+        let attachments = attachments.iter().map(|bytes| Prepared::binary(bytes)).collect();
+        Ok(Self { head, attachments, compress: true })
     }
 
     /// Builds a packet of msgpack, which is a binary message, so that Engine.IO adds nothing to it.
     fn message(encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>) -> Result<Self, EncodeError> {
-        let mut buffer = Vec::with_capacity(128);
-        buffer.resize(Prepared::HEADROOM_LEN, 0);
-        encode(&mut buffer)?;
-        let head = Prepared::from_buffer(MessageKind::Binary, buffer);
+        let head = prepare(MessageKind::Binary, encode)?;
         Ok(Self { head, attachments: Vec::new(), compress: true })
     }
 
@@ -213,6 +207,33 @@ impl Outgoing {
     pub(crate) fn len(&self) -> usize {
         self.head.frame().len() + self.attachments.iter().map(|a| a.frame().len()).sum::<usize>()
     }
+}
+
+/// Payloads below this length are written into the thread's buffer first, so that what is kept is one allocation of
+/// the right length. Above it a copy costs more than that.
+const COPY_LEN: usize = 4096;
+
+thread_local! {
+    /// Where packets are written. It holds headroom, and at most [`COPY_LEN`] bytes behind it.
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Frames what `encode` writes.
+fn prepare(
+    kind: MessageKind,
+    encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
+) -> Result<Prepared, EncodeError> {
+    // Taken rather than borrowed: serializing is user code, which may emit as well.
+    let mut buffer = BUFFER.take();
+    buffer.clear();
+    buffer.resize(Prepared::HEADROOM_LEN, 0);
+    encode(&mut buffer)?;
+    if buffer.capacity() > COPY_LEN {
+        return Ok(Prepared::from_buffer(kind, buffer));
+    }
+    let prepared = Prepared::copy(kind, &buffer[Prepared::HEADROOM_LEN..]);
+    BUFFER.set(buffer);
+    Ok(prepared)
 }
 
 /// Arguments, and the offset behind them if there is one.

@@ -148,7 +148,7 @@ impl Recovery {
         let sockets = namespace.select(options);
         self.record(&mut kept, offset, packet, options);
         for socket in &sockets {
-            let _ = socket.send(packet, false);
+            let _ = socket.send(packet.clone(), false);
         }
         sockets
     }
@@ -342,8 +342,8 @@ impl NamespaceInner {
         };
         let (packet, offset) = stamped?;
         Observers::new(self, &packet).tell(socket);
-        let pushed =
-            recovery.send_to(socket, offset, &packet, |socket| Poll::Ready(socket.push(&packet, false)));
+        let pushed = recovery
+            .send_to(socket, offset, &packet, |socket| Poll::Ready(socket.push(packet.clone(), false)));
         match pushed {
             Poll::Ready(Pushed::Queued | Pushed::Dropped) => Ok(()),
             Poll::Ready(Pushed::Full) => Err(EmitError::QueueFull),
@@ -439,7 +439,7 @@ impl NamespaceInner {
         if !self.enter(socket, &missed, max_len) {
             return false;
         }
-        let _ = socket.send(connect, false);
+        let _ = socket.send(connect.clone(), false);
         kept.between.remove(&returning.pid);
         kept.here.insert(returning.pid.as_str().into(), socket.clone());
         true
@@ -480,7 +480,7 @@ impl NamespaceInner {
             return false;
         }
         for packet in missed {
-            let _ = socket.send(packet, false);
+            let _ = socket.send(packet.clone(), false);
         }
         true
     }

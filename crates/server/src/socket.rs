@@ -400,7 +400,7 @@ impl Socket {
     /// Tells the client that the server disconnected it.
     pub(crate) fn send_disconnect(&self) {
         if let Ok(packet) = Outgoing::disconnect(self.inner.namespace.wire(), self.namespace_name()) {
-            self.inner.mailbox.push(&packet, false);
+            self.inner.mailbox.push(packet, false);
         }
     }
 
@@ -441,7 +441,7 @@ impl Socket {
         {
             // Under the lock, so that nothing comes between.
             for (packet, volatile) in greeting.into_held() {
-                self.push_now(&packet, volatile);
+                self.push_now(packet, volatile);
             }
         }
     }
@@ -451,7 +451,7 @@ impl Socket {
     }
 
     /// Queues a packet, unless the socket is not connected.
-    pub(crate) fn send(&self, packet: &Outgoing, volatile: bool) -> Result<(), EmitError> {
+    pub(crate) fn send(&self, packet: Outgoing, volatile: bool) -> Result<(), EmitError> {
         match self.push(packet, volatile) {
             Pushed::Queued | Pushed::Dropped => Ok(()),
             Pushed::Full => Err(EmitError::QueueFull),
@@ -460,8 +460,8 @@ impl Socket {
     }
 
     /// Queues a packet, and tells what became of it.
-    pub(crate) fn push(&self, packet: &Outgoing, volatile: bool) -> Pushed {
-        match self.hold_back(packet, volatile) {
+    pub(crate) fn push(&self, packet: Outgoing, volatile: bool) -> Pushed {
+        match self.hold_back(&packet, volatile) {
             Some(pushed) => pushed,
             None => self.push_now(packet, volatile),
         }
@@ -494,7 +494,7 @@ impl Socket {
         }
     }
 
-    fn push_now(&self, packet: &Outgoing, volatile: bool) -> Pushed {
+    fn push_now(&self, packet: Outgoing, volatile: bool) -> Pushed {
         let pushed = self.inner.mailbox.push_or(packet, volatile, self.slow_consumer());
         if pushed == Pushed::Full {
             self.count_dropped();
@@ -526,7 +526,7 @@ impl Socket {
         if self.inner.identity.is_some() && ack_id.is_none() && !volatile {
             return self.inner.namespace.emit_recoverable(self, event, args, compress);
         }
-        self.send(&self.encode_event(event, ack_id, args, compress)?, volatile)
+        self.send(self.encode_event(event, ack_id, args, compress)?, volatile)
     }
 
     /// Encodes an event that is to be sent to this client, and tells those who observe that.

@@ -66,7 +66,8 @@ impl Prepared {
         Self::copy(MessageKind::Binary, payload)
     }
 
-    fn copy(kind: MessageKind, payload: &[u8]) -> Self {
+    /// A message of either kind; the payload is copied once, behind its header. A text payload must be UTF-8.
+    pub fn copy(kind: MessageKind, payload: &[u8]) -> Self {
         let (header, len) = Self::header(kind, payload.len());
         let mut frame = Vec::with_capacity(len + payload.len());
         frame.extend_from_slice(&header[..len]);

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     Ack, EventError, Excess, HandlerError, Socket,
     handler::{AnyEventHandler, EventContext, OwnedEvent, report},
-    namespace::{EventHandlers, Snapshot},
+    namespace::{EventHandlers, Registered, Snapshot},
     rate_limit::{Exceeded, Limiter},
 };
 
@@ -84,19 +84,20 @@ impl Client {
         let own = own.as_deref();
         let work_count = self.work.len();
         context.set_observed(true);
-        for handler in handlers.any() {
-            self.start(socket, || handler.call(&context));
-        }
-        for observer in own.into_iter().flat_map(|own| &own.any) {
-            self.start(socket, || observer.handler.call(&context));
+        for list in handlers.any().into_iter().chain(own.map(|own| &*own.any)) {
+            for observer in list {
+                self.start(socket, || observer.handler.call(&context));
+            }
         }
         context.set_observed(false);
         let waits = !is_idle || handlers.is_sequential() || has_middleware(&handlers, own);
         let waiting = if waits {
             Some(context.keep())
         } else {
-            for handler in named(socket, &handlers, own, &event.name) {
-                self.start(socket, || handler.call(&context));
+            let lists = named(&handlers, own, &event.name);
+            context.set_sole(lists.iter().map(|list| list.len()).sum::<usize>() == 1);
+            for handler in lists.into_iter().flatten().filter(|handler| is_due(socket, handler)) {
+                self.start(socket, || handler.handler.call(&context));
             }
             None
         };
@@ -126,7 +127,7 @@ impl Client {
             let handlers = socket.namespace().handlers();
             let own = socket.own_handlers();
             if has_middleware(&handlers, own.as_deref()) {
-                self.work.push_back(Work::Await(Box::pin(async move {
+                self.push_work(Work::Await(Box::pin(async move {
                     let verdict = AssertUnwindSafe(async {
                         let own = own.iter().flat_map(|own| &own.middleware);
                         for middleware in handlers.socket_middleware().chain(own.map(|own| &*own.handler)) {
@@ -169,11 +170,12 @@ impl Client {
         let own = socket.own_handlers();
         let context = event.context();
         let mut in_turn = Vec::new();
-        for handler in named(socket, &handlers, own.as_deref(), event.name()) {
+        let lists = named(&handlers, own.as_deref(), event.name());
+        for handler in lists.into_iter().flatten().filter(|handler| is_due(socket, handler)) {
             if handlers.is_sequential() {
-                in_turn.extend(called(socket, || handler.call(&context)));
+                in_turn.extend(called(socket, || handler.handler.call(&context)));
             } else {
-                self.start(socket, || handler.call(&context));
+                self.start(socket, || handler.handler.call(&context));
             }
         }
         if let Some(error) = context.malformed() {
@@ -192,16 +194,20 @@ impl Client {
 }
 
 /// The handlers of an event by its name: the namespace's, then the socket's.
+#[inline]
 fn named<'a>(
-    socket: &'a Socket,
     handlers: &'a Snapshot,
     own: Option<&'a EventHandlers>,
-    event: &'a str,
-) -> impl Iterator<Item = &'a dyn AnyEventHandler> {
-    let own = own.into_iter().flat_map(move |own| own.named(event));
-    // One for a single event is taken away first; whoever did that calls it.
-    let own = own.filter(|registered| !registered.once || socket.off(registered.id));
-    handlers.named(event).chain(own.map(|registered| &*registered.handler))
+    event: &str,
+) -> [&'a [Registered<dyn AnyEventHandler>]; 3] {
+    let [inherited, shared] = handlers.named(event);
+    [inherited, shared, own.map_or(&[], |own| own.named(event))]
+}
+
+/// Whether a handler is to be called. One for a single event is taken away first; whoever did that calls it.
+#[inline]
+fn is_due(socket: &Socket, handler: &Registered<dyn AnyEventHandler>) -> bool {
+    !handler.once || socket.off(handler.id)
 }
 
 fn has_middleware(handlers: &Snapshot, own: Option<&EventHandlers>) -> bool {

@@ -10,6 +10,8 @@ use futures_util::{FutureExt, StreamExt};
 use sockeye_adapter::BoxFuture;
 use std::{
     any::Any,
+    cell::Cell,
+    collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     task::{Context, Poll},
@@ -18,17 +20,25 @@ use std::{
 use super::Client;
 use crate::{
     ConnectError, DisconnectReason, EventError, HandlerError, NamespaceRequest, Socket,
-    handler::OwnedEvent,
+    handler::{HandlerFuture, OwnedEvent},
     namespace::NamespaceInner,
     recovery::Returning,
     trace::{debug, warn},
 };
 
+/// A queue for more than so many is not kept.
+const SPARE_COUNT: usize = 256;
+
+thread_local! {
+    /// An empty queue with its memory.
+    static SPARE: Cell<VecDeque<Work>> = const { Cell::new(VecDeque::new()) };
+}
+
 /// What has its turn, in order.
 pub(super) enum Work {
     Run {
         socket: Socket,
-        future: BoxFuture<'static, ()>,
+        future: HandlerFuture,
     },
     /// A future whose outcome matters.
     Await(BoxFuture<'static, Outcome>),
@@ -74,16 +84,16 @@ impl Outcome {
 
 impl Client {
     /// Calls a handler; its future has its turn after what is queued already.
-    pub(super) fn start(&mut self, socket: &Socket, call: impl FnOnce() -> Option<BoxFuture<'static, ()>>) {
+    pub(super) fn start(&mut self, socket: &Socket, call: impl FnOnce() -> Option<HandlerFuture>) {
         if let Some(future) = called(socket, call) {
-            self.work.push_back(Work::Run { socket: socket.clone(), future });
+            self.push_work(Work::Run { socket: socket.clone(), future });
         }
     }
 
     /// Runs futures of a socket one after the other, after what is queued already.
-    pub(super) fn start_in_turn(&mut self, socket: &Socket, futures: Vec<BoxFuture<'static, ()>>) {
+    pub(super) fn start_in_turn(&mut self, socket: &Socket, futures: Vec<HandlerFuture>) {
         let socket = socket.clone();
-        self.work.push_back(Work::Await(Box::pin(async move {
+        self.push_work(Work::Await(Box::pin(async move {
             for future in futures {
                 if let Err(panic) = AssertUnwindSafe(future).catch_unwind().await {
                     report_panic(&socket, &*panic);
@@ -101,6 +111,7 @@ impl Client {
                 any = true;
                 self.begin(work, cx);
             }
+            self.lend_queue();
             if self.running.is_empty() {
                 return any;
             }
@@ -114,12 +125,30 @@ impl Client {
         }
     }
 
+    /// Takes the thread's memory for the queue, if it has none.
+    #[inline]
+    pub(super) fn push_work(&mut self, work: Work) {
+        if self.work.capacity() == 0 {
+            self.work = SPARE.take();
+        }
+        self.work.push_back(work);
+    }
+
+    /// Leaves the memory of an empty queue to the other clients of the thread: an idle one holds none.
+    #[inline]
+    fn lend_queue(&mut self) {
+        let work = std::mem::take(&mut self.work);
+        if (1..=SPARE_COUNT).contains(&work.capacity()) {
+            SPARE.set(work);
+        }
+    }
+
     fn begin(&mut self, work: Work, cx: &mut Context<'_>) {
         let mut future: BoxFuture<'static, Outcome> = match work {
             Work::Run { socket, mut future } => {
                 // The common case, a handler that does not wait, costs no more than this poll.
-                match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-                    Ok(Poll::Ready(())) => return,
+                match catch_unwind(AssertUnwindSafe(|| future.poll_unpin(cx))) {
+                    Ok(Poll::Ready(())) => return future.reuse(),
                     Ok(Poll::Pending) => Box::pin(async move {
                         if let Err(panic) = AssertUnwindSafe(future).catch_unwind().await {
                             report_panic(&socket, &*panic);
@@ -178,10 +207,7 @@ impl Client {
 }
 
 /// Calls a handler, and contains its panic.
-pub(super) fn called(
-    socket: &Socket,
-    call: impl FnOnce() -> Option<BoxFuture<'static, ()>>,
-) -> Option<BoxFuture<'static, ()>> {
+pub(super) fn called(socket: &Socket, call: impl FnOnce() -> Option<HandlerFuture>) -> Option<HandlerFuture> {
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
         report_panic(socket, &*panic);
         None

@@ -161,7 +161,7 @@ impl SessionSender {
     }
 
     fn push(&self, packet: &Outgoing) -> Result<(), SessionClosed> {
-        match self.mailbox.push_or(packet, false, self.slow_consumer) {
+        match self.mailbox.push_or(packet.clone(), false, self.slow_consumer) {
             Pushed::Queued | Pushed::Dropped | Pushed::Full => Ok(()),
             Pushed::Closed => Err(SessionClosed),
         }

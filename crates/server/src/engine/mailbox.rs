@@ -86,11 +86,13 @@ impl Inner {
         self.packets.is_empty() || self.len + len <= max_len
     }
 
-    fn add(&mut self, packet: &Outgoing) {
+    fn add(&mut self, packet: Outgoing) {
         self.len += packet.len();
         self.compress |= packet.compress;
-        self.packets.push_back(packet.head.clone());
-        self.packets.extend(packet.attachments.iter().cloned());
+        self.packets.push_back(packet.head);
+        if !packet.attachments.is_empty() {
+            self.packets.extend(packet.attachments);
+        }
     }
 }
 
@@ -122,12 +124,12 @@ impl Mailbox {
     }
 
     /// Queues a packet for the client, which is disconnected where there is no room for it.
-    pub(crate) fn push(&self, packet: &Outgoing, volatile: bool) -> Pushed {
+    pub(crate) fn push(&self, packet: Outgoing, volatile: bool) -> Pushed {
         self.push_or(packet, volatile, SlowConsumer::Disconnect)
     }
 
     /// Queues a packet for the client: text and attachments together, so that no other packet comes between.
-    pub(crate) fn push_or(&self, packet: &Outgoing, volatile: bool, when_full: SlowConsumer) -> Pushed {
+    pub(crate) fn push_or(&self, packet: Outgoing, volatile: bool, when_full: SlowConsumer) -> Pushed {
         let mut inner = self.inner.lock();
         if inner.closed {
             return Pushed::Closed;
@@ -156,7 +158,7 @@ impl Mailbox {
             return Poll::Ready(Pushed::Closed);
         }
         if inner.has_room(packet.len(), self.max_len) {
-            inner.add(packet);
+            inner.add(packet.clone());
             Self::wake(inner);
             return Poll::Ready(Pushed::Queued);
         }

@@ -7,7 +7,7 @@ use sockeye_socketio::{
 use std::cell::{Cell, RefCell};
 
 use super::report;
-use crate::{Ack, DisconnectReason, HandlerError, Socket};
+use crate::{Ack, DisconnectReason, HandlerError, Socket, ack::ReplyTo};
 
 /// What the client is told whose arguments are of another type than a handler takes.
 pub(super) const INVALID_ARGUMENTS: &str = "invalid arguments";
@@ -24,6 +24,8 @@ pub struct EventContext<'a> {
     ack_taken: Cell<bool>,
     /// The handlers that are called now only observe.
     observed: Cell<bool>,
+    /// The handler that is called now is the only one that may answer.
+    sole: Cell<bool>,
     /// The arguments are valid JSON: somebody read them all.
     read: Cell<bool>,
     malformed: Cell<Option<DecodeError>>,
@@ -39,6 +41,7 @@ impl<'a> EventContext<'a> {
             ack: RefCell::new(None),
             ack_taken: Cell::new(false),
             observed: Cell::new(false),
+            sole: Cell::new(false),
             read: Cell::new(false),
             malformed: Cell::new(None),
         }
@@ -71,8 +74,15 @@ impl<'a> EventContext<'a> {
     }
 
     /// Where a handler's returned value goes.
-    pub(crate) fn reply_to(&self) -> Option<Ack> {
-        (self.ack_id.is_some() && !self.ack_taken.get() && !self.observed.get()).then(|| self.ack())
+    pub(crate) fn reply_to(&self) -> Option<ReplyTo> {
+        let id = self.ack_id.filter(|_| !self.ack_taken.get() && !self.observed.get())?;
+        let is_shared = !self.sole.get() || self.ack.borrow().is_some();
+        Some(if is_shared { ReplyTo::Shared(self.ack()) } else { ReplyTo::Sole(id) })
+    }
+
+    /// Whether no handler is called after the next one, so that nobody else can answer what that one answers.
+    pub(crate) fn set_sole(&self, sole: bool) {
+        self.sole.set(sole);
     }
 
     pub(crate) fn set_observed(&self, observed: bool) {

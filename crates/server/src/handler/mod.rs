@@ -19,6 +19,7 @@
 
 mod context;
 mod extract;
+mod future;
 mod server_event;
 mod typed;
 
@@ -33,6 +34,7 @@ use crate::{
 pub(crate) use context::OwnedEvent;
 pub use context::{ConnectContext, DisconnectContext, EventContext};
 pub use extract::{Auth, SocketData, State};
+pub use future::HandlerFuture;
 pub use server_event::{ServerEventContext, ServerEventHandler};
 pub use sockeye_socketio::handler::{
     Answer, Args, Data, EventError, EventName, FromContext, IntoReply, RawArgs, Rejection, Reply, Typed,
@@ -47,19 +49,19 @@ pub(crate) use typed::ByName;
 pub trait EventHandler<M>: Send + Sync + 'static {
     /// Extracts the arguments and makes the future; `None` when an argument could not be extracted.
     #[doc(hidden)]
-    fn call(&self, context: &EventContext<'_>) -> Option<BoxFuture<'static, ()>>;
+    fn call(&self, context: &EventContext<'_>) -> Option<HandlerFuture>;
 }
 
 /// A handler of connections; see the [module](self).
 pub trait ConnectionHandler<M>: Send + Sync + 'static {
     #[doc(hidden)]
-    fn call(&self, context: &ConnectContext<'_>) -> Option<BoxFuture<'static, ()>>;
+    fn call(&self, context: &ConnectContext<'_>) -> Option<HandlerFuture>;
 }
 
 /// A handler of disconnections; see the [module](self).
 pub trait DisconnectHandler<M>: Send + Sync + 'static {
     #[doc(hidden)]
-    fn call(&self, context: &DisconnectContext<'_>) -> Option<BoxFuture<'static, ()>>;
+    fn call(&self, context: &DisconnectContext<'_>) -> Option<HandlerFuture>;
 }
 
 /// Decides whether a client may connect; see the [module](self).
@@ -110,7 +112,7 @@ macro_rules! life_handler {
             Fut: Future<Output: IntoReply> + Send + 'static,
             $($arg: for<'a> FromContext<$context<'a>> + Send,)*
         {
-            fn call(&self, context: &$context<'_>) -> Option<BoxFuture<'static, ()>> {
+            fn call(&self, context: &$context<'_>) -> Option<HandlerFuture> {
                 $(let $arg = match $arg::from_context(context) {
                     Ok(value) => value,
                     Err(rejection) => {
@@ -134,7 +136,7 @@ macro_rules! handlers {
                 Fut: Future<Output: IntoReply> + Send + 'static,
                 $($arg: for<'a> FromContext<EventContext<'a>> + Send,)*
             {
-                fn call(&self, context: &EventContext<'_>) -> Option<BoxFuture<'static, ()>> {
+                fn call(&self, context: &EventContext<'_>) -> Option<HandlerFuture> {
                     $(let $arg = match $arg::from_context(context) {
                         Ok(value) => value,
                         Err(rejection) => {
@@ -144,8 +146,9 @@ macro_rules! handlers {
                     };)*
                     let future = self($($arg),*);
                     let (socket, ack) = (context.socket().clone(), context.reply_to());
-                    Some(Box::pin(async move {
-                        conclude(&socket, future.await.reply(ack.as_ref()));
+                    Some(HandlerFuture::new(async move {
+                        let answer = ack.as_ref().map(|ack| ack.of(&socket));
+                        conclude(&socket, future.await.reply(answer.as_ref()));
                     }))
                 }
             }
@@ -226,12 +229,9 @@ fn refusal(context: &EventContext<'_>, rejection: Rejection) -> EventError {
 }
 
 /// Runs a handler that has nobody to answer.
-fn finish<F: Future<Output: IntoReply> + Send + 'static>(
-    socket: &Socket,
-    future: F,
-) -> BoxFuture<'static, ()> {
+fn finish<F: Future<Output: IntoReply> + Send + 'static>(socket: &Socket, future: F) -> HandlerFuture {
     let socket = socket.clone();
-    Box::pin(async move { conclude(&socket, future.await.reply(None::<&Ack>)) })
+    HandlerFuture::new(async move { conclude(&socket, future.await.reply(None::<&Ack>)) })
 }
 
 macro_rules! erased {
@@ -257,15 +257,15 @@ struct Erased<H, M> {
 
 erased!(
     /// A handler of events, whatever its arguments are.
-    AnyEventHandler, EventHandler, EventContext -> Option<BoxFuture<'static, ()>>
+    AnyEventHandler, EventHandler, EventContext -> Option<HandlerFuture>
 );
 erased!(
     /// A handler of connections, whatever its arguments are.
-    AnyConnectionHandler, ConnectionHandler, ConnectContext -> Option<BoxFuture<'static, ()>>
+    AnyConnectionHandler, ConnectionHandler, ConnectContext -> Option<HandlerFuture>
 );
 erased!(
     /// A handler of disconnections, whatever its arguments are.
-    AnyDisconnectHandler, DisconnectHandler, DisconnectContext -> Option<BoxFuture<'static, ()>>
+    AnyDisconnectHandler, DisconnectHandler, DisconnectContext -> Option<HandlerFuture>
 );
 erased!(
     /// A middleware, whatever its arguments are.

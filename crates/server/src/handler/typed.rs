@@ -1,14 +1,13 @@
 //! Handlers of events that are declared.
 
 use serde::de::DeserializeOwned;
-use sockeye_adapter::BoxFuture;
 use sockeye_socketio::{
     TypedEvent,
     handler::{FromContext, Typed, TypedReply},
 };
 use std::future::Future;
 
-use super::{EventContext, EventHandler, conclude};
+use super::{EventContext, EventHandler, HandlerFuture, conclude};
 
 /// A handler of a [declared event](TypedEvent): its last argument is [`Typed<E>`](Typed), which says which event it is for, and it
 /// returns what `E` is acknowledged with, or a `Result` of that. The other arguments are those of any
@@ -23,7 +22,7 @@ pub trait TypedHandler<M>: Send + Sync + 'static {
     type Event: TypedEvent;
 
     #[doc(hidden)]
-    fn call(&self, context: &EventContext<'_>) -> Option<BoxFuture<'static, ()>>;
+    fn call(&self, context: &EventContext<'_>) -> Option<HandlerFuture>;
 }
 
 macro_rules! typed_handlers {
@@ -39,7 +38,7 @@ macro_rules! typed_handlers {
             {
                 type Event = Event;
 
-                fn call(&self, context: &EventContext<'_>) -> Option<BoxFuture<'static, ()>> {
+                fn call(&self, context: &EventContext<'_>) -> Option<HandlerFuture> {
                     $(let $arg = match $arg::from_context(context) {
                         Ok(value) => value,
                         Err(rejection) => {
@@ -56,8 +55,9 @@ macro_rules! typed_handlers {
                     };
                     let future = self($($arg,)* args);
                     let (socket, ack) = (context.socket().clone(), context.reply_to());
-                    Some(Box::pin(async move {
-                        conclude(&socket, future.await.reply(ack.as_ref()));
+                    Some(HandlerFuture::new(async move {
+                        let answer = ack.as_ref().map(|ack| ack.of(&socket));
+                        conclude(&socket, future.await.reply(answer.as_ref()));
                     }))
                 }
             }
@@ -80,7 +80,7 @@ typed_handlers! {
 pub(crate) struct ByName<H>(pub(crate) H);
 
 impl<H: TypedHandler<M>, M: 'static> EventHandler<(Self, M)> for ByName<H> {
-    fn call(&self, context: &EventContext<'_>) -> Option<BoxFuture<'static, ()>> {
+    fn call(&self, context: &EventContext<'_>) -> Option<HandlerFuture> {
         self.0.call(context)
     }
 }

@@ -5,6 +5,7 @@
 //! ```
 //! Whoever calls handlers takes a snapshot first, so that user code runs under no lock and finding them allocates nothing.
 
+use rustc_hash::FxHashMap;
 use std::{
     collections::HashMap,
     sync::{
@@ -90,7 +91,8 @@ pub(crate) struct EventHandlers {
     pub(crate) middleware: List<dyn AnyEventMiddleware>,
     pub(crate) any: List<dyn AnyEventHandler>,
     pub(crate) outgoing: List<OnOutgoing>,
-    named: HashMap<String, List<dyn AnyEventHandler>>,
+    // The names are the application's, whatever clients ask for: no keyed hash is needed.
+    named: FxHashMap<String, List<dyn AnyEventHandler>>,
 }
 
 impl EventHandlers {
@@ -214,15 +216,17 @@ impl Snapshot {
         self.each().flat_map(|handlers| &handlers.events.middleware).map(|registered| &*registered.handler)
     }
 
-    /// The observers of all events.
-    pub(crate) fn any(&self) -> impl Iterator<Item = &dyn AnyEventHandler> {
-        self.each().flat_map(|handlers| &handlers.events.any).map(|registered| &*registered.handler)
+    /// The observers of all events, list after list.
+    #[inline]
+    pub(crate) fn any(&self) -> [&[Registered<dyn AnyEventHandler>]; 2] {
+        [self.inherited.as_deref().map_or(&[], |handlers| &handlers.events.any), &self.own.events.any]
     }
 
-    pub(crate) fn named(&self, event: &str) -> impl Iterator<Item = &dyn AnyEventHandler> {
-        self.each()
-            .flat_map(move |handlers| handlers.events.named(event))
-            .map(|registered| &*registered.handler)
+    /// The handlers of an event, list after list.
+    #[inline]
+    pub(crate) fn named(&self, event: &str) -> [&[Registered<dyn AnyEventHandler>]; 2] {
+        let inherited = self.inherited.as_deref().map_or(&[][..], |handlers| handlers.events.named(event));
+        [inherited, self.own.events.named(event)]
     }
 
     pub(crate) fn server_event(&self, event: &str) -> impl Iterator<Item = &dyn AnyServerEventHandler> {
