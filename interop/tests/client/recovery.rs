@@ -1,6 +1,6 @@
 //! Connection state recovery.
 
-use crate::{ServerUnderTest, WAYS, builder, connect, expect_event, is_ours, is_python, soon};
+use crate::{ServerUnderTest, WAYS, builder, connect, expect_event, is_python, soon};
 use serde_json::json;
 use sockeye_client::{DisconnectReason, SocketEvent};
 use std::time::Duration;
@@ -49,7 +49,7 @@ impl Wire {
 #[tokio::test]
 async fn what_was_missed_comes_before_connect_and_in_order() {
     // Servers without recovery are not asked.
-    if is_python() || is_ours() {
+    if is_python() {
         return;
     }
     let server = ServerUnderTest::with(&[("RECOVERY", "1")]).await;
