@@ -69,7 +69,12 @@ pub(crate) async fn tcp_pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     let (connected, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
-    (connected.expect("a connection"), accepted.expect("a connection").0)
+    let pair = (connected.expect("a connection"), accepted.expect("a connection").0);
+    // As `connect` and servers do: without it a short frame waits for the peer's delayed acknowledgement.
+    for stream in [&pair.0, &pair.1] {
+        stream.set_nodelay(true).expect("an option");
+    }
+    pair
 }
 
 /// A WebSocket of `role` over a real socket, and its raw peer.
